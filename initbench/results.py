@@ -1,0 +1,130 @@
+"""What a run and a comparison are once they are done: plain frozen records with a strict JSON round trip.
+
+Accuracies are fractions in [0, 1], times are seconds. The JSON schemas in report/schema are made from these records.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1  # of the JSON documents and of the folders under runs/; part of a run's identity
+
+Fraction = float
+Status = Literal["done", "diverged", "failed"]
+
+
+class Record(BaseModel):
+    """A frozen record: unknown keys are refused, and so are NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+
+
+class EpochRow(Record):
+    """One epoch of a history: mean training loss and accuracy over the epoch's steps, test accuracy after it."""
+
+    epoch: int = Field(ge=1)
+    train_loss: float
+    train_accuracy: float = Field(ge=0, le=1)
+    test_accuracy: float = Field(ge=0, le=1)
+    seconds: float = Field(ge=0)
+
+
+class DatasetInfo(Record):
+    """The data that a run was trained and tested on; `stand_in_for` names the dataset it replaces, if any."""
+
+    name: str
+    stand_in_for: str | None
+    train_size: int
+    test_size: int
+    sha256: str
+
+
+class Divergence(Record):
+    """Where the training loss first was not finite: epoch and step within it, both from 1."""
+
+    epoch: int
+    step: int
+
+
+class RunResult(Record):
+    """One config trained once with one seed. `test_accuracy` is the last epoch's, None unless status is "done"."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    scheme: str
+    seed: int
+    status: Status
+    device: str
+    config: dict[str, Any]
+    dataset: DatasetInfo
+    parameters: int
+    history: tuple[EpochRow, ...]
+    test_accuracy: float | None
+    divergence: Divergence | None = None
+    error: str | None = None
+    init_s: float
+    train_s: float
+    run_dir: str | None = None
+
+
+class RunSummary(Record):
+    """One run's line within a comparison."""
+
+    seed: int
+    status: Status
+    test_accuracy: float | None
+    run_id: str
+
+
+class SchemeSummary(Record):
+    """The runs of one scheme. `n` counts the finished runs that mean, interval and range are over.
+
+    `epochs_to_target` is the median over all runs, None where half or more never reached the target.
+    """
+
+    scheme: str
+    n: int
+    diverged: int
+    failed: int
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: Literal["bca", "percentile"] | None
+    min: float | None
+    max: float | None
+    epochs_to_target: float | None
+    reached_target: int
+    seconds: float | None = Field(description="mean wall time of a run's training, evaluation included")
+    runs: tuple[RunSummary, ...]
+
+
+class PairedDifference(Record):
+    """a - b on the seeds that both finished; None where too few did."""
+
+    a: str
+    b: str
+    n: int
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float | None
+    p_holm: float | None
+    verdict: str
+
+
+class Comparison(Record):
+    """Runs of several schemes, paired by seed."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    dataset: DatasetInfo
+    config: dict[str, Any]
+    device: str
+    seeds: tuple[int, ...]
+    target_accuracy: float
+    confidence: float
+    schemes: tuple[SchemeSummary, ...]
+    pairs: tuple[PairedDifference, ...]
+    reused: int = Field(description="runs that were found in the runs folder and not trained again")
+    warnings: tuple[str, ...]
