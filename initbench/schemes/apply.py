@@ -1,0 +1,135 @@
+"""Apply a scheme to a module: which tensors are weights, which are biases, and which stream each is drawn from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from initbench import seeds
+from initbench.errors import SchemeError
+from initbench.schemes.fans import fans
+from initbench.schemes.gains import resolve_gain
+from initbench.schemes.spec import SchemeSpec, parse
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Generator, Tensor, nn
+
+Bias = Literal["zeros", "default"] | float
+
+
+def initialize(
+    module: nn.Module,
+    scheme: str | SchemeSpec,
+    *,
+    generator: Generator,
+    bias: Bias = "default",
+    activation: str | None = None,
+) -> None:
+    """Overwrite the weights and biases of `module`, in place, with `scheme`.
+
+    Weights are the floating-point parameters with two or more dimensions (of Linear, convolutions, embeddings; the
+    stacked gates of RNN, GRU, LSTM and the projections of MultiheadAttention one by one). Biases are the
+    one-dimensional parameters named bias* beside a weight. Parameters of normalization layers keep their values.
+
+    One number is drawn from `generator`; the stream of each parameter is derived from it and from the parameter's
+    name, so that adding a layer does not change the draws of the others. All draws are made on the CPU in float32
+    (float64 for float64 parameters), so that the same generator gives the same weights on every device.
+
+    Arguments: `scheme`, "name:key=value" or a parsed spec; `bias`, "zeros", "default" (PyTorch's own
+    U(±1/sqrt(fan_in))) or a number; `activation`, what gain=auto follows.
+    Raises SchemeError for an unknown scheme, or one that does not fit a weight's shape.
+    """
+    import torch
+
+    spec = parse(scheme) if isinstance(scheme, str) else scheme
+    base_seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    weights = list(_weights(module))
+    _check_dimensions(spec, weights)
+    with torch.no_grad():
+        for name, weight in weights:
+            _fill_weight(name, weight, spec, activation, base_seed)
+        for name, owner, tensor in _biases(module):
+            _fill_bias(name, owner, tensor, bias, base_seed)
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, weight) for every weight matrix or kernel; stacked ones are split into views."""
+    for name, parameter in module.named_parameters():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        if parameter.dim() >= 2 and parameter.is_floating_point() and parameter.numel():
+            blocks = _stacked(owner, name.rpartition(".")[2])
+            for index, block in enumerate(parameter.chunk(blocks)):
+                yield (f"{name}[{index}]" if blocks > 1 else name), block
+
+
+def _stacked(owner: nn.Module, name: str) -> int:
+    """Return how many weight matrices are stacked in parameter `name` along its first dimension."""
+    from torch import nn
+
+    if isinstance(owner, nn.RNNBase) and name.startswith(("weight_ih", "weight_hh")):
+        return {"LSTM": 4, "GRU": 3}.get(owner.mode, 1)
+    return 3 if isinstance(owner, nn.MultiheadAttention) and name == "in_proj_weight" else 1
+
+
+def _biases(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Yield (name, owner, bias) for every bias that stands beside a weight."""
+    for name, parameter in module.named_parameters():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        beside_weight = any(sibling.dim() >= 2 for sibling in owner.parameters(recurse=False))
+        if parameter.dim() == 1 and name.rpartition(".")[2].startswith("bias") and beside_weight:
+            yield name, owner, parameter
+
+
+def _check_dimensions(spec: SchemeSpec, weights: list[tuple[str, Tensor]]) -> None:
+    allowed = spec.scheme.dimensions
+    for name, weight in weights:
+        if weight.dim() not in allowed:
+            raise SchemeError(
+                f"scheme {spec.name!r} fills tensors with {_listed(allowed)} dimensions, but {name} has"
+                f" {weight.dim()}, shape {tuple(weight.shape)}. Choose another scheme or model (see `initbench schemes`)."
+            )
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    *head, last = map(str, numbers)
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def _fill_weight(name: str, weight: Tensor, spec: SchemeSpec, activation: str | None, base_seed: int) -> None:
+    import torch
+
+    params = dict(spec.params)
+    if "gain" in params:
+        params["gain"] = resolve_gain(params["gain"], activation)
+    drawn = torch.empty(weight.shape, dtype=_drawn_dtype(weight))
+    spec.scheme.fill(drawn, generator=seeds.stream(base_seed, "init", name), **params)
+    weight.copy_(drawn)
+
+
+def _fill_bias(name: str, owner: nn.Module, tensor: Tensor, bias: Bias, base_seed: int) -> None:
+    import torch
+
+    if bias != "default":
+        tensor.fill_(0.0 if bias == "zeros" else float(bias))
+        return
+    bound = _default_bias_bound(owner)
+    drawn = torch.empty(tensor.shape, dtype=_drawn_dtype(tensor))
+    tensor.copy_(drawn.uniform_(-bound, bound, generator=seeds.stream(base_seed, "init", name)))
+
+
+def _default_bias_bound(owner: nn.Module) -> float:
+    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) beside a weight, else 0."""
+    from torch import nn
+
+    if isinstance(owner, nn.RNNBase):
+        return 1 / math.sqrt(owner.hidden_size)
+    weight = getattr(owner, "weight", None)
+    return 1 / math.sqrt(fans(tuple(weight.shape))[0]) if weight is not None and weight.numel() else 0.0
+
+
+def _drawn_dtype(tensor: Tensor) -> torch.dtype:
+    import torch
+
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32

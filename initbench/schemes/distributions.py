@@ -1,0 +1,117 @@
+"""Schemes that draw every weight from one fixed distribution, whatever the layer's size."""
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from initbench.errors import SchemeError
+from initbench.schemes.catalogue import register_scheme
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Scale = Annotated[float, Field(ge=0)]
+
+
+def _ordered(a: float, b: float) -> None:
+    if a >= b:
+        raise SchemeError(f"the lower bound a={a} must lie below the upper bound b={b}.")
+
+
+@register_scheme(
+    "uniform",
+    formula="W ~ U(a, b)",
+    source="torch.nn.init.uniform_",
+    good_for="a lesson: 'random' that ignores the layer's size",
+    std=lambda shape, a, b: (b - a) / math.sqrt(12),
+)
+def uniform(weight: "Tensor", *, generator: "Generator", a: float = 0.0, b: float = 1.0) -> None:
+    """Draw from the uniform distribution on [a, b)."""
+    from torch.nn import init
+
+    _ordered(a, b)
+    init.uniform_(weight, a, b, generator=generator)
+
+
+@register_scheme(
+    "normal",
+    aliases=("random", "gaussian"),
+    formula="W ~ N(mean, std²)",
+    source="torch.nn.init.normal_",
+    good_for="a lesson: N(0, 1) saturates, N(0, 0.01²) vanishes with depth",
+    std=lambda shape, mean, std: std,
+)
+def normal(weight: "Tensor", *, generator: "Generator", mean: float = 0.0, std: Scale = 1.0) -> None:
+    """Draw from the normal distribution with `mean` and `std`."""
+    from torch.nn import init
+
+    init.normal_(weight, mean, std, generator=generator)
+
+
+def truncated_normal_std(mean: float, std: float, a: float, b: float) -> float:
+    """Return the std of N(mean, std^2) cut to [a, b] (Johnson, Kotz & Balakrishnan 1994, section 13.10.1)."""
+    if std == 0 or a >= b:
+        return 0.0
+    low, high = (a - mean) / std, (b - mean) / std
+    mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    density_low, density_high = (math.exp(-z * z / 2) / math.sqrt(2 * math.pi) for z in (low, high))
+    shift = (density_low - density_high) / mass
+    return std * math.sqrt(1 + (low * density_low - high * density_high) / mass - shift**2)
+
+
+@register_scheme(
+    "trunc_normal",
+    aliases=("truncated_normal",),
+    formula="W ~ N(mean, std²) cut to [a, b]; a and b are values, not multiples of std",
+    source="torch.nn.init.trunc_normal_",
+    good_for="transformers (std=0.02); no outliers",
+    std=lambda shape, mean, std, a, b: truncated_normal_std(mean, std, a, b),
+)
+def trunc_normal(
+    weight: "Tensor",
+    *,
+    generator: "Generator",
+    mean: float = 0.0,
+    std: Annotated[float, Field(gt=0)] = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+) -> None:
+    """Draw from the normal distribution, redrawn outside of [a, b]."""
+    from torch.nn import init
+
+    _ordered(a, b)
+    if not a <= mean <= b:
+        raise SchemeError(f"mean={mean} must lie within the bounds a={a} and b={b}.")
+    init.trunc_normal_(weight, mean, std, a, b, generator=generator)
+
+
+def sparse_std(shape: tuple[int, ...], sparsity: float, std: float) -> float:
+    """Return the std of N(0, std^2) of which ceil(sparsity * rows) entries per column are set to 0."""
+    rows = shape[0]
+    return std * math.sqrt(1 - math.ceil(sparsity * rows) / rows)
+
+
+@register_scheme(
+    "sparse",
+    formula="W ~ N(0, std²), then ceil(sparsity·out) entries of each column set to 0",
+    source="Martens 2010, section 5; torch.nn.init.sparse_",
+    good_for="units that start unlike each other",
+    std=lambda shape, sparsity, std: sparse_std(shape, sparsity, std),
+    dimensions=(2,),
+)
+def sparse(
+    weight: "Tensor",
+    *,
+    generator: "Generator",
+    sparsity: Annotated[float, Field(ge=0, le=1)] = 0.9,
+    std: Scale = 0.01,
+) -> None:
+    """Draw from a normal distribution and set a share of each column to 0. torch has no default sparsity; 0.9 is ours."""
+    import torch
+
+    torch.nn.init.normal_(weight, 0.0, std, generator=generator)
+    # Not torch's sparse_: up to 2.15 it picks the zeros from the global generator, whatever `generator` is.
+    zeros_per_column = math.ceil(sparsity * weight.shape[0])
+    rank = torch.rand(weight.shape, generator=generator).argsort(dim=0).argsort(dim=0)  # [O,I], a permutation per column
+    weight[rank < zeros_per_column] = 0.0
