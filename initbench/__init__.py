@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from initbench.bench import compare, run
     from initbench.config import Config, load_config, make_config
-    from initbench.errors import ConfigError, DataError, DeviceError, InitbenchError, SchemeError, StoreError, UsageError
+    from initbench.errors import (
+        ConfigError,
+        DataError,
+        DeviceError,
+        InitbenchError,
+        SchemeError,
+        StoreError,
+        UsageError,
+    )
     from initbench.models import register_model
     from initbench.results import Comparison, RunResult
     from initbench.schemes import register_scheme

@@ -1,4 +1,4 @@
-"""The errors that a user can cause or meet: one root, few children. Each says what, got what, allowed what, what to do."""
+"""The errors that a user can cause or meet: one root, few children. Each says what is wrong and what to do."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class SeededDropout(nn.Module):
 
 
 def seed_dropout(module: nn.Module, seed: int, epoch: int, device: torch.device) -> None:
-    """Give every SeededDropout of `module` the stream of its name and `epoch` (so that a resumed run needs no state)."""
+    """Give every SeededDropout of `module` the stream of its name and `epoch`: a resumed run needs no state."""
     for name, layer in module.named_modules():
         if isinstance(layer, SeededDropout):
             layer.generator = seeds.stream(seed, "dropout", name, epoch, device=device)

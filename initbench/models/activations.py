@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Activation = Literal[
-    "relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "linear"
-]
+Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "linear"]
 
 MODULES: dict[Activation, str] = {
     "relu": "ReLU",

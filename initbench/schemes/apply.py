@@ -88,7 +88,7 @@ def _check_dimensions(spec: SchemeSpec, weights: list[tuple[str, Tensor]]) -> No
         if weight.dim() not in allowed:
             raise SchemeError(
                 f"scheme {spec.name!r} fills tensors with {_listed(allowed)} dimensions, but {name} has"
-                f" {weight.dim()}, shape {tuple(weight.shape)}. Choose another scheme or model (see `initbench schemes`)."
+                f" {weight.dim()}, shape {tuple(weight.shape)}. Choose another scheme (see `initbench schemes`)."
             )
 
 
@@ -120,7 +120,7 @@ def _fill_bias(name: str, owner: nn.Module, tensor: Tensor, bias: Bias, base_see
 
 
 def _default_bias_bound(owner: nn.Module) -> float:
-    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) beside a weight, else 0."""
+    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) in others."""
     from torch import nn
 
     if isinstance(owner, nn.RNNBase):

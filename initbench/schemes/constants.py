@@ -1,4 +1,4 @@
-"""Schemes without randomness: every unit of a layer starts alike (or as the identity), so its gradients are alike too."""
+"""Schemes without randomness: a layer's units start alike, so their gradients are alike too; or as the identity."""
 
 import math
 from typing import TYPE_CHECKING

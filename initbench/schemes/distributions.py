@@ -107,11 +107,13 @@ def sparse(
     sparsity: Annotated[float, Field(ge=0, le=1)] = 0.9,
     std: Scale = 0.01,
 ) -> None:
-    """Draw from a normal distribution and set a share of each column to 0. torch has no default sparsity; 0.9 is ours."""
+    """Draw from a normal distribution and set a share of each column to 0 (torch has no default sparsity)."""
     import torch
 
     torch.nn.init.normal_(weight, 0.0, std, generator=generator)
     # Not torch's sparse_: up to 2.15 it picks the zeros from the global generator, whatever `generator` is.
     zeros_per_column = math.ceil(sparsity * weight.shape[0])
-    rank = torch.rand(weight.shape, generator=generator).argsort(dim=0).argsort(dim=0)  # [O,I], a permutation per column
+    rank = (
+        torch.rand(weight.shape, generator=generator).argsort(dim=0).argsort(dim=0)
+    )  # [O,I], a permutation per column
     weight[rank < zeros_per_column] = 0.0

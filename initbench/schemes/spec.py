@@ -16,7 +16,7 @@ from initbench.schemes.catalogue import Scheme, schemes
 
 @dataclass(frozen=True)
 class SchemeSpec:
-    """A registered scheme and a value for each of its parameters. `str()` gives the full text, `label` the short one."""
+    """A registered scheme and a value for each parameter. `str()` gives the full text, `label` the short one."""
 
     name: str
     params: Mapping[str, Any]

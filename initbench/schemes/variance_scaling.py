@@ -1,7 +1,7 @@
 """Variance scaling: Var(W) = gain^2 / fan. Xavier, He, LeCun and PyTorch's default are four settings of this rule."""
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from initbench.schemes.catalogue import register_scheme
 from initbench.schemes.fans import Mode, fan
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 GLOROT = "Glorot & Bengio 2010, section 4.2.1, eq. 12 and 16"
 HE = "He et al. 2015, section 2.2, eq. 10 and 14"
 LECUN = "LeCun et al. 1998, section 4.6; Klambauer et al. 2017"
-PYTORCH_GAIN = 1 / math.sqrt(3)  # kaiming_uniform_(a=sqrt(5)): gain sqrt(2 / (1 + 5)), so that the bound is 1/sqrt(fan_in)
+PYTORCH_GAIN = 1 / math.sqrt(
+    3
+)  # kaiming_uniform_(a=sqrt(5)): gain sqrt(2 / (1 + 5)), so that the bound is 1/sqrt(fan_in)
 
 
 def scaled_std(shape: tuple[int, ...], gain: Gain, mode: Mode) -> float:

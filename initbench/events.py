@@ -1,0 +1,66 @@
+"""What happens while runs are executed, as plain records: the command line draws its progress from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.results import DatasetInfo, EpochRow, RunResult
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One line that the user should see: a stand-in is used, a bad file was set aside."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Downloading:
+    """A file is being fetched: bytes so far, and in all where the server says so."""
+
+    file: str
+    done_bytes: int
+    total_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The data is there and the models fit: this is what will be executed."""
+
+    config: dict[str, Any]
+    device: str
+    dataset: DatasetInfo
+    parameters: int
+    runs: int
+    epochs: int
+    reused: int
+    run_dir: str | None
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One run finished one epoch."""
+
+    run_id: str
+    label: str
+    seed: int
+    row: EpochRow
+
+
+@dataclass(frozen=True)
+class RunDone:
+    """One run ended (done, diverged or failed), or was found in the runs folder (`reused`)."""
+
+    label: str
+    result: RunResult
+    reused: bool
+
+
+Event = Notice | Downloading | Planned | EpochDone | RunDone
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Do nothing with the event."""

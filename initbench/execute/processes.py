@@ -1,0 +1,105 @@
+"""Execute runs in worker processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Lock
+from typing import Any, TypeVar
+
+from initbench.errors import InitbenchError
+from initbench.events import Emit, Event
+from initbench.results import RunResult
+
+JobT = TypeVar("JobT")
+POLL_S = 0.05
+_events: tuple[Connection, Lock]  # in a worker: the one pipe back that all workers share, and whose turn it is
+
+
+@dataclass(frozen=True)
+class Processes:
+    """An executor of so many worker processes, each started once. Jobs and `work` must be picklable."""
+
+    workers: int
+
+    def __call__(
+        self, jobs: Sequence[JobT], work: Callable[[JobT, Emit], RunResult], emit: Emit
+    ) -> Iterator[tuple[JobT, RunResult]]:
+        """Do the jobs on the workers; raises InitbenchError where a worker dies."""
+        context = multiprocessing.get_context("spawn")  # fork copies torch's threads in an unusable state
+        receiver, sender = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(jobs)), context, initializer=_start_worker, initargs=(sender, context.Lock())
+        )
+        with _draining(receiver, emit), _ended(pool):
+            futures = {pool.submit(_work, work, job): job for job in jobs}
+            for future in as_completed(futures):
+                yield futures[future], _result(future)
+
+
+def _start_worker(sender: Connection, turn: Lock) -> None:
+    global _events
+    _events = sender, turn
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+
+
+def _send(event: Event) -> None:
+    sender, turn = _events
+    with turn:
+        sender.send(event)
+
+
+def _work(work: Callable[[Any, Emit], RunResult], job: Any) -> RunResult:
+    return work(job, _send)
+
+
+def _result(future: Future[RunResult]) -> RunResult:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise InitbenchError(
+            "a worker process died (killed, or out of memory). Finished runs are kept: give the same command again,"
+            " with fewer workers (-j) if memory was short."
+        ) from error
+
+
+@contextmanager
+def _draining(receiver: Connection, emit: Emit) -> Iterator[None]:
+    """Hand the workers' events to `emit` from a thread, until the block has ended and the pipe is empty."""
+    ended = threading.Event()
+
+    def drain() -> None:
+        while receiver.poll(POLL_S) or not ended.is_set():
+            if receiver.poll():
+                emit(receiver.recv())
+
+    thread = threading.Thread(target=drain, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=20 * POLL_S)  # a worker that was terminated in mid-message would block it for ever
+
+
+@contextmanager
+def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Leave no worker behind: wait for them at a normal end, terminate them after an exception."""
+    try:
+        yield
+    except BaseException:
+        workers = list((pool._processes or {}).values())  # the public terminate_workers() needs Python 3.14
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+        raise
+    pool.shutdown()

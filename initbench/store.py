@@ -1,0 +1,175 @@
+"""The runs folder: one folder per finished run, content-addressed, written whole or not at all.
+
+    runs/xavier_uniform-seed0-0f3c9a.../
+        config.yaml          the resolved config
+        environment.json     versions, processor, git state
+        metrics.jsonl        a row per epoch
+        weights.safetensors  the final weights
+        result.json          the RunResult; what `runs list` and a later `compare` read
+
+A run is written into a hidden folder and renamed when it is complete, so that a folder without a leading dot is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from initbench.errors import StoreError
+from initbench.results import EpochRow, RunResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RUN_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def folder_name(label: str, seed: int, run_id: str) -> str:
+    """Return the name of a run's folder; every character outside of [A-Za-z0-9._-] becomes '-'."""
+    return f"{re.sub(r'[^A-Za-z0-9._]+', '-', label).strip('-.')}-seed{seed}-{run_id}"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A folder that looks like a run but cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """The runs under one root folder. Raises StoreError, never OSError, where the disk does not do its part."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, run_id: str) -> RunResult | None:
+        """Return the finished run with this id, if it is there and readable."""
+        for path in self._folders():
+            if path.name.endswith(f"-{run_id}"):
+                found = self._read(path)
+                return found if isinstance(found, RunResult) else None
+        return None
+
+    def runs(self) -> Iterator[RunResult | Broken]:
+        """Yield every run, in the order of the folders' names; unreadable ones as Broken."""
+        for path in self._folders():
+            yield self._read(path)
+
+    def match(self, text: str) -> list[RunResult | Broken]:
+        """Return the runs whose folder is called `text` or whose id starts with it."""
+        by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch("[0-9a-f]{4,16}", text) else None
+        return [
+            self._read(path) for path in self._folders() if path.name == text or (by_id and by_id.search(path.name))
+        ]
+
+    def remove(self, path: Path) -> None:
+        """Delete the folder of one run; raises StoreError where it is not a run's folder of this store."""
+        if path.resolve().parent != self.root.resolve() or not _looks_like_run(path):
+            raise StoreError(f"{path} is not the folder of a run in {self.root}; nothing was removed.")
+        with _disk_errors(self.root):
+            shutil.rmtree(path)
+
+    def check_writable(self) -> None:
+        """Make the root folder and write to it once; raises StoreError now rather than after the training."""
+        with _disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as probe:
+                probe.write(b"initbench" * 512)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[RunWriter]:
+        """Give a writer for the run folder `name`; rename it into place at the end, remove it after any error."""
+        with _disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
+        try:
+            yield RunWriter(partial, self.root / name)
+            with _disk_errors(self.root):
+                _put_in_place(partial, self.root / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        with _disk_errors(self.root):
+            return sorted(filter(_looks_like_run, self.root.iterdir())) if self.root.is_dir() else []
+
+    def _read(self, path: Path) -> RunResult | Broken:
+        try:
+            result = RunResult.model_validate_json((path / "result.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            first_line = str(error).splitlines()[0]
+            return Broken(path, f"result.json: {first_line}")
+        return result.model_copy(update={"run_dir": str(path)})
+
+
+class RunWriter:
+    """Writes the files of one run into its hidden folder; `final_path` is where they will be."""
+
+    def __init__(self, partial: Path, final_path: Path) -> None:
+        self._partial = partial
+        self.final_path = final_path
+
+    def epoch(self, row: EpochRow) -> None:
+        """Append one row to metrics.jsonl."""
+        with (
+            _disk_errors(self.final_path.parent),
+            (self._partial / "metrics.jsonl").open("a", encoding="utf-8") as file,
+        ):
+            file.write(row.model_dump_json() + "\n")
+
+    def text(self, file: str, content: str) -> None:
+        """Write one text file."""
+        self._write(file, content.encode())
+
+    def json(self, file: str, content: dict[str, Any]) -> None:
+        """Write one JSON file; raises ValueError for NaN and infinity, which JSON does not have."""
+        self.text(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    def weights(self, state: dict[str, Tensor]) -> None:
+        """Write the model's state as safetensors (contiguous, on the CPU)."""
+        from safetensors.torch import save
+
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        self._write("weights.safetensors", save(contiguous))
+
+    def _write(self, file: str, content: bytes) -> None:
+        with _disk_errors(self.final_path.parent), (self._partial / file).open("wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+
+
+def _looks_like_run(path: Path) -> bool:
+    return not path.name.startswith(".") and bool(RUN_ID.fullmatch(path.name[-16:])) and path.is_dir()
+
+
+def _put_in_place(partial: Path, final: Path) -> None:
+    """Rename `partial` to `final`; a folder of the same run that is there already is replaced."""
+    partial.chmod(0o755)  # mkdtemp made it private
+    replaced = partial.with_name(f"{partial.name}-replaced")
+    if final.exists():
+        final.replace(replaced)
+    partial.replace(final)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(
+            f"runs folder {str(root)!r}: {reason}. Free some space, or choose another folder with --runs-dir."
+        ) from error

@@ -1,0 +1,173 @@
+"""One job: initialize a model, train it, write its folder. What an executor does once per run, in any process."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from initbench import data, environment, events, seeds
+from initbench.config import Config
+from initbench.data import Dataset
+from initbench.errors import DataError
+from initbench.events import Emit
+from initbench.models import models
+from initbench.results import DatasetInfo, EpochRow, RunResult
+from initbench.schemes import parse
+from initbench.schemes.apply import initialize
+from initbench.store import RunWriter, Store, folder_name
+from initbench.training import Outcome, train
+from initbench.training.threads import torch_threads
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where data is looked for first, and where results go (None: nowhere)."""
+
+    data_dir: Path | None
+    runs_dir: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be executed: a complete config on a known device and dataset. Picklable."""
+
+    label: str
+    config: Config
+    device: str
+    dataset: DatasetInfo
+    run_id: str
+    places: Places
+
+    @property
+    def scheme(self) -> str:
+        """Return the scheme as results name it: canonical, with those parameters that differ from their defaults."""
+        return parse(self.config.init.scheme).label
+
+    @property
+    def folder(self) -> str:
+        """Return the name of the run's folder."""
+        label = f"{self.config.name}-{self.scheme}" if self.config.name else self.scheme
+        return folder_name(label, self.config.seed, self.run_id)
+
+
+def execute_job(job: Job, emit: Emit) -> RunResult:
+    """Train one job and store it. A run that torch cannot finish (memory, an operation) is a result: `failed`.
+
+    Raises InitbenchError where the data or the disk is not what was planned with.
+    """
+    try:
+        with torch_threads(job.config.train.threads), _writer(job) as writer:
+            return _trained(job, writer, emit)
+    except (RuntimeError, MemoryError) as error:
+        return _result(job, error=f"{type(error).__name__}: {error}")
+
+
+def _trained(job: Job, writer: RunWriter | None, emit: Emit) -> RunResult:
+    dataset = _dataset_of(job)
+    started = time.perf_counter()
+    model = initialized_model(job.config, dataset)
+    init_s = time.perf_counter() - started
+
+    def on_epoch(row: EpochRow) -> None:
+        if writer:
+            writer.epoch(row)
+        emit(events.EpochDone(job.run_id, job.label, job.config.seed, row))
+
+    outcome = train(model, dataset, job.config, on_epoch)
+    result = _result(job, outcome, init_s, sum(parameter.numel() for parameter in model.parameters()))
+    if writer is None:
+        return result
+    stored = result.model_copy(update={"run_dir": str(writer.final_path)})
+    _write(writer, job, stored, model)
+    return stored
+
+
+def _result(
+    job: Job, outcome: Outcome | None = None, init_s: float = 0.0, parameters: int = 0, error: str | None = None
+) -> RunResult:
+    history = outcome.history if outcome else ()
+    divergence = outcome.divergence if outcome else None
+    done = error is None and divergence is None
+    return RunResult(
+        run_id=job.run_id,
+        scheme=job.scheme,
+        seed=job.config.seed,
+        status="done" if done else "diverged" if divergence else "failed",
+        device=job.device,
+        config=job.config.to_dict(),
+        dataset=job.dataset,
+        parameters=parameters,
+        history=history,
+        test_accuracy=history[-1].test_accuracy if done else None,
+        divergence=divergence,
+        error=error,
+        init_s=init_s,
+        train_s=outcome.train_s if outcome else 0.0,
+    )
+
+
+def _writer(job: Job) -> AbstractContextManager[RunWriter | None]:
+    return Store(job.places.runs_dir).writing(job.folder) if job.places.runs_dir else nullcontext()
+
+
+def _write(writer: RunWriter, job: Job, result: RunResult, model: nn.Module) -> None:
+    writer.text("config.yaml", job.config.to_yaml())
+    writer.json("environment.json", environment.describe(job.device, job.config.train.threads))
+    writer.weights(model.state_dict())
+    writer.json("result.json", result.model_dump(mode="json"))
+
+
+def initialized_model(config: Config, dataset: Dataset) -> nn.Module:
+    """Return the config's model with the weights that its scheme and seed give it, on the dataset's device."""
+    channels, height, width = dataset.train_images.shape[1:]
+    with torch.random.fork_rng(devices=[]):  # torch's own initialization draws from the global generator; ours does not
+        model = models[config.model.name].build(config.model.options, (channels, height, width), dataset.classes)
+    initialize(
+        model,
+        parse(config.init.scheme),
+        generator=seeds.stream(config.seed, "init"),
+        bias=config.init.bias,
+        activation=getattr(config.model.options, "activation", None),
+    )
+    return model.to(dataset.train_images.device)
+
+
+_loaded: dict[tuple[str, str], Dataset] = {}  # the dataset in use, by its SHA-256 and device: loaded once a process
+
+
+def _dataset_of(job: Job) -> Dataset:
+    """Return the dataset that `job` was planned with; raises DataError where the disk has another by now."""
+    key = job.dataset.sha256, job.device
+    if key not in _loaded:
+        load_dataset(job.config, job.places.data_dir, torch.device(job.device), emit=events.ignore)
+    if key not in _loaded:
+        raise DataError(f"dataset {job.dataset.name!r} changed while runs were executed; give the command again.")
+    return _loaded[key]
+
+
+def load_dataset(config: Config, data_dir: Path | None, device: torch.device, emit: Emit) -> Dataset:
+    """Read (or fetch) and verify the config's dataset, and return it on `device`; `execute_job` finds it again."""
+    read = data.load(
+        config.data.name,
+        data_dir=data_dir,
+        fallback=config.data.fallback,
+        limit=config.data.limit,
+        notify=lambda text: emit(events.Notice(text)),
+        progress=lambda file, done, total: emit(events.Downloading(file, done, total)),
+    )
+    dataset = dataclasses.replace(
+        read,
+        train_images=read.train_images.to(device),
+        train_labels=read.train_labels.to(device),
+        test_images=read.test_images.to(device),
+        test_labels=read.test_labels.to(device),
+    )
+    _loaded.clear()
+    _loaded[dataset.sha256, str(device)] = dataset
+    return dataset

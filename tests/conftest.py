@@ -1,0 +1,30 @@
+"""What all tests share: no network, no data but what a test asks for, a pinned terminal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ASKED_ROOT = os.environ.get("INITBENCH_DATA")
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, 100 columns wide, with an empty cache and a mirror at which nothing listens."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("INITBENCH_DATA", "INITBENCH_RUNS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("INITBENCH_MIRROR", "http://127.0.0.1:9/closed/")
+
+
+@pytest.fixture
+def mnist_root() -> Path:
+    """The folder with the real MNIST, in torchvision's layout; skips where INITBENCH_DATA does not name one."""
+    root = Path(ASKED_ROOT) if ASKED_ROOT else None
+    if root is None or not (root / "MNIST" / "raw").is_dir():
+        pytest.skip("needs the real MNIST: set INITBENCH_DATA to a folder in torchvision's layout that has it")
+    return root.resolve()

@@ -1,0 +1,82 @@
+"""One contract for all executors. The work is faked, so that only the executing is tested."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from initbench.errors import InitbenchError, StoreError
+from initbench.events import Emit, Event, Notice
+from initbench.execute import Executor, executor_for
+from initbench.results import DatasetInfo, RunResult
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {"inline": lambda: executor_for(1), "processes": lambda: executor_for(2)}
+
+
+@dataclass(frozen=True)
+class FakeJob:
+    seed: int
+    deed: str = "finish"
+
+
+def work(job: FakeJob, emit: Emit) -> RunResult:
+    """Do what the job says; the result's run_id names the process."""
+    emit(Notice(f"seed {job.seed}"))
+    if job.deed == "raise":
+        raise StoreError("disk full")
+    if job.deed == "die":
+        os._exit(9)
+    info = DatasetInfo(name="fake", stand_in_for=None, train_size=1, test_size=1, sha256="")
+    facts: dict[str, Any] = {"history": (), "test_accuracy": 0.5, "init_s": 0, "train_s": 0, "parameters": 0}
+    return RunResult(
+        run_id=str(os.getpid()),
+        scheme="fake",
+        seed=job.seed,
+        status="done",
+        device="cpu",
+        config={},
+        dataset=info,
+        **facts,
+    )
+
+
+@pytest.fixture(params=EXECUTORS)
+def execute(request: pytest.FixtureRequest) -> Executor:
+    return EXECUTORS[request.param]()
+
+
+def test_every_job_gets_its_own_result_and_its_events_arrive(execute: Executor) -> None:
+    jobs, events = [FakeJob(seed) for seed in range(5)], list[Event]()
+    done = list(execute(jobs, work, events.append))
+    assert sorted(job.seed for job, _ in done) == [0, 1, 2, 3, 4]
+    assert all(job.seed == result.seed for job, result in done)
+    assert {event.text for event in events if isinstance(event, Notice)} == {f"seed {seed}" for seed in range(5)}
+
+
+def test_an_error_ends_the_iteration_and_leaves_no_process(execute: Executor) -> None:
+    with pytest.raises(StoreError, match="disk full"):
+        list(execute([FakeJob(0, "raise"), *(FakeJob(seed) for seed in range(1, 4))], work, lambda event: None))
+    assert not multiprocessing.active_children()
+
+
+def test_closing_the_iterator_leaves_no_process(execute: Executor) -> None:
+    running = execute([FakeJob(seed) for seed in range(4)], work, lambda event: None)
+    next(running)
+    running.close()  # type: ignore[attr-defined] # both executors are generators
+    assert not multiprocessing.active_children()
+
+
+def test_processes_are_others_than_this_one() -> None:
+    done = list(executor_for(2)([FakeJob(0), FakeJob(1)], work, lambda event: None))
+    assert str(os.getpid()) not in {result.run_id for _, result in done}
+
+
+def test_a_worker_that_dies_is_one_clear_error() -> None:
+    with pytest.raises(InitbenchError, match="a worker process died"):
+        list(executor_for(2)([FakeJob(0, "die"), FakeJob(1)], work, lambda event: None))
+    assert not multiprocessing.active_children()

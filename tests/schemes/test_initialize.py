@@ -1,0 +1,123 @@
+"""`initialize` on modules: streams by name, biases, and the layers that are not Linear."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from initbench import initialize
+from initbench.errors import SchemeError
+from initbench.schemes.apply import Bias
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mlp(depth: int) -> nn.Sequential:
+    return nn.Sequential(*(nn.Linear(20, 20) for _ in range(depth)))
+
+
+def test_same_generator_same_weights_other_generator_other_weights() -> None:
+    first, again, other = mlp(2), mlp(2), mlp(2)
+    initialize(first, "he", generator=generator(1))
+    initialize(again, "he", generator=generator(1))
+    initialize(other, "he", generator=generator(2))
+    for one, same, different in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, same)
+        assert not torch.equal(one, different)
+
+
+def test_a_generator_that_has_been_used_gives_other_weights() -> None:
+    shared = generator()
+    first, second = mlp(1), mlp(1)
+    initialize(first, "he", generator=shared)
+    initialize(second, "he", generator=shared)
+    assert not torch.equal(first[0].weight, second[0].weight)
+
+
+def test_adding_a_layer_does_not_change_the_draws_of_the_others() -> None:
+    shallow, deep = mlp(2), mlp(3)
+    initialize(shallow, "he", generator=generator())
+    initialize(deep, "he", generator=generator())
+    for name, parameter in shallow.named_parameters():
+        assert torch.equal(parameter, deep.get_parameter(name))
+
+
+def test_layers_of_the_same_shape_start_differently() -> None:
+    model = mlp(2)
+    initialize(model, "he", generator=generator())
+    assert not torch.equal(model[0].weight, model[1].weight)
+
+
+@pytest.mark.parametrize(("bias", "value"), [("zeros", 0.0), (0.25, 0.25), (0, 0.0), (-3, -3.0)])
+def test_bias_constants(bias: Bias, value: float) -> None:
+    model = mlp(1)
+    initialize(model, "he", generator=generator(), bias=bias)
+    assert torch.equal(model[0].bias, torch.full((20,), value))
+
+
+def test_default_bias_is_uniform_within_one_over_sqrt_fan_in() -> None:
+    layer = nn.Linear(100, 5_000)
+    initialize(layer, "zeros", generator=generator())
+    assert layer.bias.abs().max() <= 1 / math.sqrt(100) + 1e-8
+    assert float(layer.bias.std()) == pytest.approx(1 / math.sqrt(3 * 100), rel=0.05)
+
+
+def test_normalization_layers_keep_their_values() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LayerNorm(6))
+    initialize(model, "ones", generator=generator(), bias=7)
+    for norm in (model[1], model[2]):
+        assert torch.equal(norm.weight, torch.ones(6))
+        assert torch.equal(norm.bias, torch.zeros(6))
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_each_gate_of_a_recurrent_layer_is_orthogonal_by_itself(cell: type[nn.RNNBase], gates: int) -> None:
+    layer = cell(8, 8)
+    initialize(layer, "orthogonal", generator=generator())
+    blocks = layer.get_parameter("weight_hh_l0").chunk(gates)
+    for block in blocks:
+        assert torch.allclose(block @ block.T, torch.eye(8), atol=1e-5)
+    assert all(not torch.equal(blocks[0], block) for block in blocks[1:])
+    assert layer.get_parameter("bias_hh_l0").abs().max() <= 1 / math.sqrt(8)
+
+
+def test_attention_projections_are_filled_one_by_one() -> None:
+    layer = nn.MultiheadAttention(16, 2)
+    initialize(layer, "xavier", generator=generator())
+    assert layer.in_proj_weight.abs().max() <= math.sqrt(6 / 32)  # of one 16 x 16 block, not of 48 x 16
+    assert layer.in_proj_weight.abs().max() > math.sqrt(6 / 64)
+    assert not layer.in_proj_bias.any()
+
+
+def test_tied_weights_are_filled_once_and_stay_tied() -> None:
+    model = mlp(2)
+    model[1].weight = model[0].weight
+    initialize(model, "he", generator=generator())
+    assert model[1].weight is model[0].weight
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_dtypes_start_from_the_same_numbers(dtype: torch.dtype) -> None:
+    model, reference = nn.Linear(30, 30, dtype=dtype), nn.Linear(30, 30)
+    initialize(model, "orthogonal", generator=generator())
+    initialize(reference, "orthogonal", generator=generator())
+    assert model.weight.dtype == dtype
+    if dtype != torch.float64:  # float64 has draws of its own
+        assert torch.equal(model.weight, reference.weight.to(dtype))
+
+
+def test_a_module_without_weights_is_left_alone() -> None:
+    initialize(nn.ReLU(), "he", generator=generator())
+
+
+def test_a_scheme_that_does_not_fit_one_layer_changes_none() -> None:
+    model = nn.Sequential(nn.Conv1d(3, 3, 3), nn.Linear(4, 4))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(SchemeError, match="dirac"):
+        initialize(model, "dirac", generator=generator())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
