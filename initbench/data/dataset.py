@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from initbench.registry import Registry
-from initbench.results import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from initbench.results import DatasetInfo
 
 Notify = Callable[[str], None]  # gets one line for a person to read
 Progress = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in all (None: unknown)
@@ -47,6 +48,8 @@ class Dataset:
     @property
     def info(self) -> DatasetInfo:
         """The record of this dataset that goes into a run's results."""
+        from initbench.results import DatasetInfo
+
         return DatasetInfo(
             name=self.name,
             stand_in_for=self.stand_in_for,

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initbench.data.dataset import FileCheck, Images, Notify, Progress, ignore
-from initbench.data.fetch import fetch
 from initbench.data.idx import to_tensor
-from initbench.data.mirrors import mirrors
 from initbench.data.stored import IdxFile, check, is_present, is_untrusted, read_verified
 from initbench.errors import DataError
 
@@ -95,6 +93,9 @@ class IdxFamily:
 
     def fetch(self, root: Path, notify: Notify = ignore, progress: Progress = ignore) -> Path:
         """Download what the folder in `root` lacks and return it; raises DataError where it cannot be had."""
+        from initbench.data.fetch import fetch
+        from initbench.data.mirrors import mirrors
+
         folder = self.folder(root)
         fetch(
             self.files,

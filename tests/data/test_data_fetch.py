@@ -19,7 +19,7 @@ from data_mirror import PROJECT, Mirror, Tiny
 from initbench.data.download import Limits
 from initbench.data.fetch import FAILURE_NAME, LOCK_NAME, fetch
 from initbench.data.idx_family import NAMES
-from initbench.data.mnist import MD5
+from initbench.data.sources.mnist import MD5
 from initbench.errors import DataError
 
 QUICK = Limits(reach_s=1.0, least_reach_s=0.5, read_s=0.3, stall_s=0.2, stall_bytes=1000, tries=3, backoff_s=0.01)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from initbench.data import load
-from initbench.data.digits import Digits, enlarge
+from initbench.data.sources.digits import Digits, enlarge
 from initbench.data.subset import quotas, stratified
 
 

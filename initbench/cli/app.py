@@ -1,0 +1,64 @@
+"""The program: all commands under one name, its errors as one red line, its exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from initbench import __version__
+from initbench.cli import data, runs
+from initbench.cli.compare import compare
+from initbench.cli.run import run
+from initbench.cli.schemes import schemes
+from initbench.cli.validate import validate
+from initbench.errors import InitbenchError
+
+app = typer.Typer(
+    name="initbench",
+    help="How should this network's weights start? Train initialization schemes on paired seeds and compare them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a bug keeps its plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("compare")(compare)
+app.command("schemes")(schemes)
+app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
+app.command("validate")(validate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"initbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the program. Exit codes: 0 done, 1 a run failed or an error was reported, 2 usage, 130 / 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except InitbenchError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted. Finished runs are kept; the same command goes on from there.\n")
+        sys.exit(130)
+
+
+def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signal_number)

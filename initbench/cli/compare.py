@@ -1,0 +1,122 @@
+"""`initbench compare`: train several schemes on the same seeds and say which is better, or that nothing can be seen."""
+
+from __future__ import annotations
+
+import io
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from initbench.atomic import write_atomically
+from initbench.cli import arguments
+from initbench.cli.arguments import complete_schemes
+
+if TYPE_CHECKING:
+    from initbench.results import Comparison
+
+
+class Format(StrEnum):
+    """How a comparison is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    latex = "latex"
+
+
+def compare(
+    schemes: Annotated[
+        str,
+        typer.Option(help="The schemes, comma-separated: xavier,he,normal:std=0.01.", autocompletion=complete_schemes),
+    ],
+    config: Annotated[Path | None, typer.Option(help="A YAML config for everything but the scheme.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds each scheme is trained with.")] = 10,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; as many as cores by default.")
+    ] = None,
+    target: Annotated[float, typer.Option(min=0.0, max=1.0, help="The accuracy for 'epochs to target'.")] = 0.97,
+    set_: arguments.Overrides = None,
+    epochs: arguments.Epochs = None,
+    device: arguments.Device = None,
+    limit: arguments.Limit = None,
+    no_fallback: arguments.NoFallback = False,
+    data_dir: arguments.DataDir = None,
+    runs_dir: arguments.RunsDir = Path("runs"),
+    fresh: arguments.Fresh = False,
+    quiet: arguments.Quiet = False,
+    format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.table,
+    out: Annotated[Path | None, typer.Option(help="Write the result to this file instead of stdout.")] = None,
+) -> None:
+    """Compare schemes on paired seeds: means with intervals, paired differences, a verdict in words.
+
+    Runs that the runs folder holds already are not trained again.
+    """
+    from initbench.config import load_config
+
+    loaded = load_config(
+        config, arguments.overrides(set_, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback)
+    )
+    labels = [label for label in (part.strip() for part in schemes.split(",")) if label]
+    if out:
+        _check_writable(out)
+    from initbench import bench
+    from initbench.cli.progress import CompareDisplay
+
+    with CompareDisplay(quiet) as display:
+        comparison = bench.compare(
+            labels,
+            config=loaded,
+            seeds=seeds,
+            jobs=jobs or _default_jobs(loaded.device),
+            target_accuracy=target,
+            runs_dir=runs_dir,
+            data_dir=data_dir,
+            fresh=fresh,
+            emit=display.emit,
+        )
+    _show(comparison, format_.value, out)
+    if any(scheme.failed for scheme in comparison.schemes):
+        raise typer.Exit(1)
+
+
+def _default_jobs(device: str) -> int:
+    """Return the number of cores this process may use; 1 where the runs go to a GPU."""
+    from initbench.training.devices import resolve_device
+
+    if resolve_device(device).type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_writable(out: Path) -> None:
+    """Raise UsageError now, rather than after the training, where `out` cannot be written."""
+    from initbench.errors import UsageError
+
+    if out.is_dir() or not out.parent.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UsageError(f"--out {str(out)!r} cannot be written: name a file in a folder that exists and is writable.")
+
+
+def _show(comparison: Comparison, format_name: str, out: Path | None) -> None:
+    from rich.console import Console
+
+    from initbench.cli.consoles import stdout
+    from initbench.report import render
+    from initbench.report.terminal import comparison_view
+
+    if format_name == "table" and out is None:
+        stdout().print(comparison_view(comparison))
+        return
+    if format_name == "table":
+        page = Console(record=True, width=120, file=io.StringIO())
+        page.print(comparison_view(comparison))
+        text = page.export_text()
+    else:
+        text = render(comparison, format_name)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(out, text)

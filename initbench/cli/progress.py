@@ -1,0 +1,236 @@
+"""What is shown on stderr while runs are executed: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from initbench.cli.consoles import stderr
+from initbench.events import Downloading, EpochDone, Event, Notice, Planned, RunDone
+from initbench.report import cells
+from initbench.report.run_view import epoch_line
+from initbench.results import RunResult
+
+
+class Display:
+    """Shows notices and downloads, then a header and a bar over all epochs; its two children add lines.
+
+    A context manager: the live part ends with the block, whatever ends it.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = stderr()
+        self.quiet = quiet
+        self.epochs = 0
+        self._downloads = Downloads(self.console.is_terminal and not quiet)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("epochs,"),
+            TimeElapsedColumn(),
+            TextColumn("so far,"),
+            TimeRemainingColumn(),
+            TextColumn("to go"),
+            expand=True,
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._downloads.stop()
+        if self._live:
+            self._live.stop()
+
+    def emit(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Notice):
+            self.console.print(Text(f"note: {event.text}", style="yellow"), soft_wrap=True)
+        elif isinstance(event, Downloading):
+            self._downloads.report(event)
+        elif isinstance(event, Planned):
+            self._planned(event)
+        elif isinstance(event, EpochDone):
+            self.epoch(event)
+            self._advance()
+        elif isinstance(event, RunDone):
+            self.run(event)
+
+    def _planned(self, event: Planned) -> None:
+        self._downloads.stop()
+        self.epochs = event.epochs
+        if event.dataset.stand_in_for:
+            self.console.print(stand_in_panel(event))
+        if self.quiet:
+            return
+        self.console.print(header(event))
+        to_train = event.runs - event.reused
+        if self.console.is_terminal and to_train:
+            self._task = self._bar.add_task("training", total=to_train * event.epochs)
+            self._live = Live(console=self.console, get_renderable=self.live, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def _advance(self) -> None:
+        if self._task is not None:
+            self._bar.advance(self._task)
+
+    def say(self, line: str | Text) -> None:
+        """Print one line above the bar."""
+        if not self.quiet:
+            self.console.print(line if isinstance(line, Text) else Text(line), soft_wrap=True)
+
+    def live(self) -> RenderableType:
+        """Return what is redrawn at the bottom of the terminal."""
+        return self._bar
+
+    def epoch(self, event: EpochDone) -> None:
+        """Show one epoch."""
+
+    def run(self, event: RunDone) -> None:
+        """Show one finished run."""
+
+
+class RunDisplay(Display):
+    """Shows a line per epoch."""
+
+    def epoch(self, event: EpochDone) -> None:
+        """Print the epoch's line."""
+        self.say(epoch_line(event.row, self.epochs))
+
+    def run(self, event: RunDone) -> None:
+        """Say where a run came from that was not trained now."""
+        if event.reused:
+            self.say("This run is in the runs folder already and was not trained again (--fresh would).")
+            for row in event.result.history:
+                self.say(epoch_line(row, self.epochs))
+
+
+class CompareDisplay(Display):
+    """Shows each finished run, and on a terminal the running mean of each scheme under the bar."""
+
+    def __init__(self, quiet: bool) -> None:
+        super().__init__(quiet)
+        self._finished = 0
+        self._total = 0
+        self._accuracies: dict[str, list[float]] = defaultdict(list)
+
+    def _planned(self, event: Planned) -> None:
+        self._total = event.runs
+        super()._planned(event)
+        if event.reused:
+            self.say(f"{event.reused} of {event.runs} runs are in the runs folder already and are not trained again.")
+
+    def run(self, event: RunDone) -> None:
+        """Count the run into its scheme's running mean; print its line where there is no bar to show it."""
+        self._finished += 1
+        if event.result.test_accuracy is not None:
+            self._accuracies[event.label].append(event.result.test_accuracy)
+        unusual = event.result.status != "done"
+        if not event.reused and (unusual or not self.console.is_terminal):
+            line = (
+                f"run {self._finished}/{self._total}: {event.label}, seed {event.result.seed}: {ending(event.result)}"
+            )
+            self.say(Text(line, style="red" if unusual else ""))
+
+    def live(self) -> RenderableType:
+        """Return the bar and a running mean for each scheme."""
+        means = Table.grid(padding=(0, 2))
+        for label, accuracies in list(self._accuracies.items()):
+            mean = cells.percent(statistics.fmean(accuracies))
+            means.add_row(Text(label, style="cyan"), f"{mean} % so far", f"n={len(accuracies)}")
+        return Group(self._bar, means)
+
+
+def ending(result: RunResult) -> str:
+    """Return how a run ended, in a few words."""
+    if result.status == "done":
+        return f"test accuracy {cells.percent(result.test_accuracy)} % ({result.train_s:.1f} s)"
+    if result.divergence:
+        return f"diverged in epoch {result.divergence.epoch}, step {result.divergence.step}"
+    return f"failed: {result.error}"
+
+
+def stand_in_panel(event: Planned) -> Panel:
+    """Return the panel that says, before any training, that the data is not what was asked for."""
+    asked, name = event.dataset.stand_in_for, event.dataset.name
+    text = (
+        f"{asked} is neither on disk nor reachable: training on {name} instead"
+        f" ({event.dataset.train_size:,} training and {event.dataset.test_size:,} test images)."
+        f" Every number below is about {name}. Get the real data with `initbench data fetch {asked}`,"
+        " or make this an error with --no-fallback."
+    )
+    return Panel(Text(text), title="stand-in data", style="bold red")
+
+
+def header(event: Planned) -> Table:
+    """Return what is about to be executed: config, device, dataset, parameters, folder."""
+    dataset = event.dataset
+    facts: dict[str, str] = {
+        **{section: _settings(event.config[section]) for section in ("model", "init", "data", "train")},
+        "device": event.device if event.config["device"] != "auto" else f"{event.device} (auto)",
+        "dataset": f"{cells.dataset(dataset)}, {dataset.train_size:,} training and {dataset.test_size:,} test images",
+        "parameters": f"{event.parameters:,}",
+        "runs": f"{event.runs} of {event.epochs} epochs" if event.runs > 1 else "",
+        "folder": event.run_dir or "",
+    }
+    if event.runs > 1:
+        del facts["init"]  # each scheme's own
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        if fact:
+            table.add_row(name, Text(fact))
+    return table
+
+
+def _settings(section: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_value(value)}" for key, value in section.items() if value is not None)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+class Downloads:
+    """A bar per file that is being fetched, from its first report on; nothing where stderr is no terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        self._bars = Progress(*columns, console=stderr(), disable=not shown)
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, event: Downloading) -> None:
+        """Move the file's bar."""
+        if event.file not in self._tasks:
+            self._bars.start()
+            self._tasks[event.file] = self._bars.add_task(event.file)
+        self._bars.update(self._tasks[event.file], completed=event.done_bytes, total=event.total_bytes)
+
+    def stop(self) -> None:
+        """Leave the bars as they are and give the terminal back."""
+        self._bars.stop()

@@ -1,0 +1,64 @@
+"""`initbench run`: train one config once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from initbench.cli import arguments
+from initbench.cli.arguments import complete_schemes
+
+
+class Format(StrEnum):
+    """How a single result is printed."""
+
+    table = "table"
+    json = "json"
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="A YAML config, for example configs/xavier.yaml.")],
+    set_: arguments.Overrides = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="The scheme, as name or name:key=value.", autocompletion=complete_schemes)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of every random stream.")] = None,
+    epochs: arguments.Epochs = None,
+    device: arguments.Device = None,
+    limit: arguments.Limit = None,
+    no_fallback: arguments.NoFallback = False,
+    data_dir: arguments.DataDir = None,
+    runs_dir: arguments.RunsDir = Path("runs"),
+    fresh: arguments.Fresh = False,
+    quiet: arguments.Quiet = False,
+    format_: Annotated[Format, typer.Option("--format", help="table, or json: one document on stdout.")] = Format.table,
+) -> None:
+    """Train one config once and log every epoch.
+
+    A run that the runs folder holds already (same config, seed, data and versions) is shown, not trained again.
+    """
+    from initbench.config import load_config
+
+    loaded = load_config(
+        config,
+        arguments.overrides(
+            set_, scheme=scheme, seed=seed, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback
+        ),
+    )
+    from initbench import bench
+    from initbench.cli.consoles import stdout
+    from initbench.cli.progress import RunDisplay
+    from initbench.report.as_json import document
+    from initbench.report.run_view import outcome
+
+    with RunDisplay(quiet) as display:
+        result = bench.run(loaded, runs_dir=runs_dir, data_dir=data_dir, fresh=fresh, emit=display.emit)
+    if format_ is Format.json:
+        typer.echo(document(result), nl=False)
+    else:
+        stdout().print(outcome(result))
+    if result.status == "failed":
+        raise typer.Exit(1)

@@ -1,0 +1,87 @@
+"""`initbench runs list|show|remove`: what the runs folder holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from initbench.cli import arguments
+from initbench.cli.run import Format
+from initbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from initbench.results import RunResult
+    from initbench.store import Broken
+
+app = typer.Typer(help="What the runs folder holds.", no_args_is_help=True)
+
+Which = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder name, or four or more digits of its id.")]
+
+
+@app.command("list")
+def list_runs(
+    runs_dir: arguments.RunsDir = Path("runs"),
+    format_: Annotated[Format, typer.Option("--format", help="table, or json: a list of results.")] = Format.table,
+) -> None:
+    """List the finished runs. One that cannot be read is named on stderr and skipped."""
+    from initbench.cli.consoles import stdout, warn
+    from initbench.report.run_view import runs_table
+    from initbench.store import Broken, Store
+
+    found = list(Store(runs_dir).runs())
+    results = [run for run in found if not isinstance(run, Broken)]
+    if format_ is Format.json:
+        typer.echo(json.dumps([run.model_dump(mode="json") for run in results], indent=2, allow_nan=False))
+    elif results:
+        stdout().print(runs_table(results))
+    else:
+        typer.echo(f"no runs in {runs_dir}")
+    for run in found:
+        if isinstance(run, Broken):
+            warn(f"skipped {run.path.name}: {run.reason}")
+
+
+@app.command()
+def show(
+    run: Which,
+    runs_dir: arguments.RunsDir = Path("runs"),
+    format_: Annotated[Format, typer.Option("--format", help="table, or json: the result.")] = Format.table,
+) -> None:
+    """Show one run: what it was, its history, how it ended."""
+    from initbench.cli.consoles import stdout
+    from initbench.report.as_json import document
+    from initbench.report.run_view import run_view
+    from initbench.store import Broken
+
+    found = _one(run, runs_dir)
+    if isinstance(found, Broken):
+        raise UsageError(f"run {found.path.name} cannot be read: {found.reason}")
+    if format_ is Format.json:
+        typer.echo(document(found), nl=False)
+    else:
+        stdout().print(run_view(found))
+
+
+@app.command()
+def remove(run: Which, runs_dir: arguments.RunsDir = Path("runs")) -> None:
+    """Delete one run's folder."""
+    from initbench.store import Broken, Store
+
+    found = _one(run, runs_dir)
+    path = found.path if isinstance(found, Broken) else Path(found.run_dir or "")
+    Store(runs_dir).remove(path)
+    typer.echo(f"removed {path}")
+
+
+def _one(text: str, runs_dir: Path) -> RunResult | Broken:
+    """Return the one run that `text` names; raises UsageError where none or several do."""
+    from initbench.store import Store
+
+    matches = Store(runs_dir).match(text)
+    if len(matches) == 1:
+        return matches[0]
+    count = "several runs match" if matches else "no run matches"
+    raise UsageError(f"{count} {text!r} in {runs_dir}. `initbench runs list` shows them with their ids.")
