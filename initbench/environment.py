@@ -17,7 +17,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES} | {"torch": _torch_build()},
         "cpu": cpu_model(),
         "gpu": _gpu_model(device),
         "threads": threads,
@@ -30,6 +30,13 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _torch_build() -> str:
+    """Return torch's version with its build (+cpu, +cu132), which the package's metadata leaves out."""
+    import torch
+
+    return torch.__version__
 
 
 @functools.cache

@@ -72,5 +72,5 @@ def source_revision(function: Callable[..., Any]) -> str | None:
     try:
         source = inspect.getsource(function).encode()
     except (OSError, TypeError):  # typed at a prompt: no source is kept
-        source = function.__code__.co_code
+        source = function.__code__.co_code + repr(function.__code__.co_consts).encode()
     return hashlib.sha256(source).hexdigest()

@@ -5,11 +5,13 @@ Accuracies are fractions in [0, 1], times are seconds. The JSON schemas in repor
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1  # of the JSON documents and of the folders under runs/; part of a run's identity
+SCHEMA_VERSION: Final = 1  # of the JSON documents and of the folders under runs/; part of a run's identity
+
+ALPHA: Final = 0.05  # a difference is "detected" where its corrected p is below this
 
 Fraction = float
 Status = Literal["done", "diverged", "failed"]
@@ -109,9 +111,17 @@ class PairedDifference(Record):
     difference: float | None
     ci_low: float | None
     ci_high: float | None
+    ci_method: Literal["bca", "percentile"] | None
     p_value: float | None
     p_holm: float | None
     verdict: str
+
+    @property
+    def better(self) -> str | None:
+        """The scheme with the higher accuracy where a difference was detected, None where none was."""
+        if self.difference is None or self.p_holm is None or self.p_holm >= ALPHA:
+            return None
+        return self.a if self.difference > 0 else self.b
 
 
 class Comparison(Record):

@@ -36,7 +36,8 @@ RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 def folder_name(label: str, seed: int, run_id: str) -> str:
     """Return the name of a run's folder; every character outside of [A-Za-z0-9._-] becomes '-'."""
-    return f"{re.sub(r'[^A-Za-z0-9._]+', '-', label).strip('-.')}-seed{seed}-{run_id}"
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
+    return f"{slug or 'run'}-seed{seed}-{run_id}"
 
 
 @dataclass(frozen=True)

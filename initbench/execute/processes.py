@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -12,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Lock
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 from initbench.errors import InitbenchError
 from initbench.events import Emit, Event
@@ -20,6 +23,7 @@ from initbench.results import RunResult
 
 JobT = TypeVar("JobT")
 POLL_S = 0.05
+TERMINATE_S = 3  # how long a worker may take to clean up before it is killed
 _events: tuple[Connection, Lock]  # in a worker: the one pipe back that all workers share, and whose turn it is
 
 
@@ -48,6 +52,11 @@ def _start_worker(sender: Connection, turn: Lock) -> None:
     global _events
     _events = sender, turn
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signal_number)
 
 
 def _send(event: Event) -> None:
@@ -57,7 +66,10 @@ def _send(event: Event) -> None:
 
 
 def _work(work: Callable[[Any, Emit], RunResult], job: Any) -> RunResult:
-    return work(job, _send)
+    try:
+        return work(job, _send)
+    except SystemExit as end:  # terminated: the job has cleaned up, and the pool would hand this worker the next one
+        os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 def _result(future: Future[RunResult]) -> RunResult:
@@ -100,6 +112,7 @@ def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.join()
+            worker.join(TERMINATE_S)
+            worker.kill()
         raise
     pool.shutdown()

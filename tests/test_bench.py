@@ -1,0 +1,296 @@
+"""Runs and comparisons end to end on a tiny problem: identity, pairing, storing, reusing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bench_settings import tiny
+from torch import nn
+
+import initbench
+from initbench import Comparison, RunResult, SchemeError, UsageError, make_config
+from initbench.events import EpochDone, Event, Notice, Planned, RunDone
+from initbench.models import ModelOptions, models, register_model
+from initbench.plan import run_identity
+from initbench.results import DatasetInfo
+from initbench.schemes import register_scheme, schemes
+
+
+def weights_hash(result: RunResult) -> str:
+    assert result.run_dir
+    return hashlib.sha256((Path(result.run_dir) / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def without_times(comparison: Comparison) -> dict[str, Any]:
+    data = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds"}}})
+    return {**data, "schemes": {row["scheme"]: row for row in data["schemes"]}}
+
+
+def test_a_run_leaves_everything_in_its_folder() -> None:
+    result = initbench.run(tiny(seed=3))
+    folder = Path(result.run_dir or "")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "config.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors",
+    ]  # fmt: skip
+    assert initbench.load_config(folder / "config.yaml") == make_config(tiny(seed=3))
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows == [row.model_dump() for row in result.history]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["threads"] == 1
+    assert environment["cpu"]
+    assert set(environment["git"] or {"commit", "dirty"}) == {"commit", "dirty"}
+    assert result.test_accuracy == result.history[-1].test_accuracy
+    assert result.parameters == 784 * 16 + 16 + 16 * 10 + 10
+    assert result.dataset.name == "digits"
+    assert result.dataset.stand_in_for is None
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
+    first = initbench.run(tiny(seed=1))
+    before = weights_hash(first)
+    again = initbench.run(tiny(seed=1), fresh=True)
+    other = initbench.run(tiny(seed=2))
+    assert weights_hash(again) == before
+    assert weights_hash(other) != before
+    assert [row.train_loss for row in again.history] == [row.train_loss for row in first.history]
+
+
+def test_a_finished_run_is_not_trained_again_unless_fresh() -> None:
+    events: list[Event] = []
+    first = initbench.run(tiny())
+    again = initbench.run(tiny(), emit=events.append)
+    assert again == first
+    assert [event.reused for event in events if isinstance(event, RunDone)] == [True]
+    assert not any(isinstance(event, EpochDone) for event in events)
+    events.clear()
+    initbench.run(tiny(), fresh=True, emit=events.append)
+    assert sum(isinstance(event, EpochDone) for event in events) == 2
+
+
+def test_without_a_runs_folder_nothing_is_written(tmp_path: Path) -> None:
+    result = initbench.run(tiny(), runs_dir=None)
+    assert result.run_dir is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_does_not_touch_torchs_global_state() -> None:
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    initbench.run(tiny(model={"dropout": 0.2}), runs_dir=None)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+INFO = DatasetInfo(name="mnist", stand_in_for=None, train_size=9, test_size=9, sha256="a" * 64)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["seed=1"], ["init.scheme=he"], ["init.scheme=xavier:gain=2"], ["init.bias=zeros"], ["train.lr=0.1"],
+     ["train.epochs=3"], ["train.threads=2"], ["data.batch_size=50"], ["data.eval_scale=255"],
+     ["model.hidden=[8]"], ["model.activation=tanh"], ["train.schedule=cosine"]],
+    ids=str,
+)  # fmt: skip
+def test_what_determines_the_numbers_changes_the_identity(overrides: list[str]) -> None:
+    assert run_identity(make_config({}), INFO, "cpu") != run_identity(make_config({}, overrides), INFO, "cpu")
+
+
+def test_data_device_and_versions_change_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config({})
+    base = run_identity(config, INFO, "cpu")
+    assert run_identity(config, INFO, "cuda") != base
+    assert run_identity(config, INFO.model_copy(update={"sha256": "b" * 64}), "cpu") != base
+    assert run_identity(config, INFO.model_copy(update={"name": "digits", "stand_in_for": "mnist"}), "cpu") != base
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "9.9")
+        assert run_identity(config, INFO, "cpu") != base
+    monkeypatch.setattr(initbench, "__version__", "9.9")
+    assert run_identity(config, INFO, "cpu") != base
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["name=mine"], ["device=cpu"], ["data.fallback=none"], ["init.scheme=glorot_uniform"], ["train.lr=1e-3"]],
+    ids=str,
+)
+def test_what_does_not_determine_the_numbers_keeps_the_identity(overrides: list[str]) -> None:
+    assert run_identity(make_config({}), INFO, "cpu") == run_identity(make_config({}, overrides), INFO, "cpu")
+
+
+def test_an_edited_scheme_of_the_users_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    identities = set()
+    for scale in (1.0, 2.0):
+        monkeypatch.setattr(schemes, "_items", {name: schemes[name] for name in schemes if name != "mine"})
+        source = f"def mine(weight, *, generator):\n    weight.fill_({scale})\n"
+        namespace: dict[str, Any] = {"__name__": "users_module"}
+        exec(source, namespace)  # noqa: S102 # a function without a source file, as typed at a prompt
+        register_scheme("mine", formula="", source="", good_for="")(namespace["mine"])
+        identities.add(run_identity(make_config({"init": "mine"}), INFO, "cpu"))
+    assert len(identities) == 2
+
+
+def test_compare_pairs_by_seed_and_reports_every_scheme() -> None:
+    comparison = initbench.compare(["xavier", "he", "zeros"], config=tiny(init={"bias": "zeros"}), seeds=3)
+    assert [row.scheme for row in comparison.schemes] == ["xavier", "he", "zeros"]
+    assert all([run.seed for run in row.runs] == [0, 1, 2] for row in comparison.schemes)
+    assert [(pair.a, pair.b, pair.n) for pair in comparison.pairs] == [
+        ("he", "xavier", 3),
+        ("zeros", "xavier", 3),
+        ("zeros", "he", 3),
+    ]
+    xavier, he, _ = comparison.schemes
+    differences = [a.test_accuracy - b.test_accuracy for a, b in zip(he.runs, xavier.runs, strict=True)]  # type: ignore[operator]
+    assert comparison.pairs[0].difference == pytest.approx(sum(differences) / 3, abs=1e-12)
+    assert comparison.reused == 0
+
+
+def test_compare_gives_the_same_numbers_in_any_order_of_schemes_and_seeds() -> None:
+    forth = initbench.compare(["xavier", "he", "normal"], config=tiny(), seeds=[0, 1, 2], runs_dir=None)
+    back = initbench.compare(["normal", "he", "xavier"], config=tiny(), seeds=[2, 0, 1], runs_dir=None)
+    assert without_times(forth)["schemes"] == without_times(back)["schemes"]
+    mirrored = {(pair.b, pair.a): pair for pair in back.pairs}
+    for pair in forth.pairs:
+        other = mirrored[pair.a, pair.b]
+        assert (pair.difference, pair.ci_low, pair.ci_high) == (-other.difference, -other.ci_high, -other.ci_low)  # type: ignore[operator]
+        assert (pair.p_value, pair.p_holm) == (other.p_value, other.p_holm)
+
+
+def test_a_run_has_the_same_numbers_alone_and_in_company() -> None:
+    alone = initbench.run(tiny(seed=1, init="he"), runs_dir=None)
+    comparison = initbench.compare(["xavier", "he"], config=tiny(), seeds=2, runs_dir=None)
+    assert comparison.schemes[1].runs[1].test_accuracy == alone.test_accuracy
+    assert comparison.schemes[1].runs[1].run_id == alone.run_id
+
+
+def test_worker_processes_give_the_same_bits(tmp_path: Path) -> None:
+    def everything(runs_dir: Path) -> dict[str, str]:
+        return {
+            file.name: hashlib.sha256((file / "weights.safetensors").read_bytes()).hexdigest()
+            for file in runs_dir.iterdir()
+        }
+
+    events: list[Event] = []
+    one = initbench.compare(["xavier", "he"], config=tiny(), seeds=2, runs_dir=tmp_path / "one")
+    two = initbench.compare(
+        ["xavier", "he"], config=tiny(), seeds=2, runs_dir=tmp_path / "two", jobs=2, emit=events.append
+    )
+    assert without_times(one) == without_times(two)
+    assert everything(tmp_path / "one") == everything(tmp_path / "two")
+    assert sum(isinstance(event, EpochDone) for event in events) == 2 * 2 * 2
+
+
+def test_compare_reuses_runs_whatever_name_the_scheme_had_then() -> None:
+    initbench.run(tiny(seed=1, init="glorot_uniform"))
+    events: list[Event] = []
+    comparison = initbench.compare(["xavier", "he"], config=tiny(), seeds=2, emit=events.append)
+    assert comparison.reused == 1
+    [planned] = [event for event in events if isinstance(event, Planned)]
+    assert (planned.runs, planned.reused) == (4, 1)
+    assert initbench.compare(["he", "xavier"], config=tiny(), seeds=2).reused == 4
+
+
+@pytest.mark.parametrize(
+    ("schemes_", "seeds", "message"),
+    [
+        (["xavier", "glorot_uniform"], 2, "'xavier' and 'glorot_uniform' are the same scheme"),
+        (["normal", "normal:std=1"], 2, "'normal' and 'normal:std=1' are the same scheme"),
+        ([], 2, "no schemes given"),
+        (["xavier"], [], "one seed or more"),
+        (["xavier"], [1, 1], "each once"),
+        (["xavier"], 0, "one seed or more"),
+        (["xavier", "dirac"], 2, "'dirac' fills tensors"),
+        (["xavier", "nosuch"], 2, "unknown scheme 'nosuch'"),
+    ],
+)
+def test_wrong_comparisons_are_refused_before_any_training(
+    schemes_: list[str], seeds: int | list[int], message: str, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    with pytest.raises(UsageError) as caught:
+        initbench.compare(schemes_, config=tiny(), seeds=seeds, emit=events.append)
+    assert message in str(caught.value)
+    assert events == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_stand_in_is_named_everywhere() -> None:
+    events: list[Event] = []
+    result = initbench.run(tiny(data={"name": "mnist"}), emit=events.append)
+    assert (result.dataset.name, result.dataset.stand_in_for) == ("digits", "mnist")
+    assert any(isinstance(event, Notice) and "stands in" in event.text for event in events)
+    asked_for = initbench.run(tiny())
+    assert asked_for.dataset.stand_in_for is None
+    assert asked_for.run_id != result.run_id
+
+
+def test_no_fallback_is_an_error_with_remedies() -> None:
+    with pytest.raises(initbench.DataError) as caught:
+        initbench.run(tiny(data={"name": "mnist", "fallback": "none"}))
+    for remedy in ("initbench data fetch mnist", "data.fallback=digits", "data.name=digits"):
+        assert remedy in str(caught.value)
+
+
+def test_divergence_is_a_result() -> None:
+    comparison = initbench.compare(["xavier", "normal:std=1e30"], config=tiny(), seeds=2)
+    assert [row.diverged for row in comparison.schemes] == [0, 2]
+    assert comparison.schemes[1].mean is None
+    assert [run.status for run in comparison.schemes[1].runs] == ["diverged", "diverged"]
+    assert initbench.compare(["normal:std=1e30"], config=tiny(), seeds=1).reused == 1
+
+
+@pytest.fixture
+def broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that torch cannot compute with in training, and only there."""
+    monkeypatch.setattr(models, "_items", dict(models._items))
+
+    class OutOfMemory(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("tried to allocate 1 PiB")
+
+    register_model("huge", ModelOptions)(
+        lambda options, shape, classes: OutOfMemory(nn.Flatten(), nn.Linear(784, classes))
+    )
+
+
+@pytest.mark.usefixtures("broken_model")
+def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_not_stored(tmp_path: Path) -> None:
+    result = initbench.run({**tiny(), "model": "huge"})
+    assert (result.status, result.test_accuracy) == ("failed", None)
+    assert result.error == "OutOfMemoryError: tried to allocate 1 PiB"
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": {"batch_size": 300, "limit": None}, "train": {}}, None),
+        ({"data": {"batch_size": 5_000, "limit": None}}, "leaves no batch of the 1438 training images"),
+        ({"data": {"batch_size": 199, "drop_last": False}, "model": {"norm": "batch"}}, "batch of one image"),
+    ],
+    ids=str,
+)
+def test_batches_that_the_data_cannot_fill(settings: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        assert initbench.run(tiny(**settings), runs_dir=None).status == "done"
+        return
+    with pytest.raises(UsageError) as caught:
+        initbench.run(tiny(**settings), runs_dir=None)
+    assert message in str(caught.value)
+
+
+def test_the_public_names_are_all_there() -> None:
+    for name in initbench.__all__:
+        assert getattr(initbench, name) is not None
+    with pytest.raises(AttributeError, match="nosuch"):
+        _ = initbench.nosuch
+
+
+def test_gain_auto_is_refused_where_torch_defines_none() -> None:
+    with pytest.raises(SchemeError, match="torch defines no gain for activation 'gelu'"):
+        initbench.compare(["xavier:gain=auto"], config=tiny(model={"activation": "gelu"}), seeds=1)
