@@ -45,11 +45,8 @@ def hand_written_epoch(model: nn.Module, train_set: tuple[Tensor, Tensor], test_
     return time.perf_counter() - started
 
 
-def main() -> None:
-    """Print the seconds of both loops, and their ratio, as medians over the rounds."""
-    parser = argparse.ArgumentParser(description="initbench's training loop beside a hand-written one")
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+def report(rounds: int) -> str:
+    """Return the seconds of both loops, and their ratio, as medians over the rounds."""
     dataset = load_dataset(CONFIG, None, torch.device("cpu"), ignore)
     train_set = dataset.train_images.float() / 255, dataset.train_labels
     test_set = dataset.test_images.float() / 255, dataset.test_labels
@@ -60,9 +57,19 @@ def main() -> None:
             ours.append(train(initialized_model(CONFIG, dataset), dataset, CONFIG, lambda row: None).train_s)
     ours, by_hand = ours[1:], by_hand[1:]  # the first round warms up
     ratios = [a / b for a, b in zip(ours, by_hand, strict=True)]
-    print(f"{cpu_model()}, Python {platform.python_version()}, torch {torch.__version__}, 1 thread, n={rounds} rounds")
+    lines = [
+        f"{cpu_model()}, Python {platform.python_version()}, torch {torch.__version__}, 1 thread, n={rounds} rounds"
+    ]
     for name, values in (("hand-written, s/epoch", by_hand), ("initbench, s/epoch", ours), ("ratio", ratios)):
-        print(f"{name:24} median {statistics.median(values):.3f}  min {min(values):.3f}  max {max(values):.3f}")
+        lines.append(f"{name:24} median {statistics.median(values):.3f}  min {min(values):.3f}  max {max(values):.3f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description="initbench's training loop beside a hand-written one")
+    parser.add_argument("--rounds", type=int, default=9)
+    print(report(parser.parse_args().rounds))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,14 +16,11 @@ if TYPE_CHECKING:
     from initbench.results import Comparison
 
 
-class Format(StrEnum):
-    """How a comparison is printed."""
+def complete_formats(incomplete: str) -> list[str]:
+    """Complete the name of an export format."""
+    from initbench.report import formats
 
-    table = "table"
-    json = "json"
-    csv = "csv"
-    md = "md"
-    latex = "latex"
+    return [name for name in formats() if name.startswith(incomplete)]
 
 
 def compare(
@@ -48,7 +43,10 @@ def compare(
     runs_dir: arguments.RunsDir = Path("runs"),
     fresh: arguments.Fresh = False,
     quiet: arguments.Quiet = False,
-    format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.table,
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="table, json, csv, md, latex or svg.", autocompletion=complete_formats),
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the result to this file instead of stdout.")] = None,
 ) -> None:
     """Compare schemes on paired seeds: means with intervals, paired differences, a verdict in words.
@@ -56,11 +54,13 @@ def compare(
     Runs that the runs folder holds already are not trained again.
     """
     from initbench.config import load_config
+    from initbench.report import formats
 
     loaded = load_config(
         config, arguments.overrides(set_, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback)
     )
     labels = [label for label in (part.strip() for part in schemes.split(",")) if label]
+    formats().resolve(format_)
     if out:
         _check_writable(out)
     from initbench import bench
@@ -78,7 +78,7 @@ def compare(
             fresh=fresh,
             emit=display.emit,
         )
-    _show(comparison, format_.value, out)
+    _show(comparison, format_, out)
     if any(scheme.failed for scheme in comparison.schemes):
         raise typer.Exit(1)
 
@@ -101,22 +101,13 @@ def _check_writable(out: Path) -> None:
 
 
 def _show(comparison: Comparison, format_name: str, out: Path | None) -> None:
-    from rich.console import Console
-
     from initbench.cli.consoles import stdout
     from initbench.report import render
     from initbench.report.terminal import comparison_view
 
-    if format_name == "table" and out is None:
+    if out:
+        write_atomically(out, render(comparison, format_name))
+    elif format_name == "table":  # as wide and as colourful as this terminal is
         stdout().print(comparison_view(comparison))
-        return
-    if format_name == "table":
-        page = Console(record=True, width=120, file=io.StringIO())
-        page.print(comparison_view(comparison))
-        text = page.export_text()
     else:
-        text = render(comparison, format_name)
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(out, text)
+        typer.echo(render(comparison, format_name), nl=False)
