@@ -69,8 +69,8 @@ def machine() -> str:
 def replace(name: str, content: str) -> None:
     """Put `content` between the markers of table `name`; raises ValueError where README has no such markers."""
     text = README.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- results: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    changed, count = pattern.subn(lambda found: found[1] + content + found[2], text)
+    pattern = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    changed, count = pattern.subn(lambda found: f"{found[1]}{content}\n{found[2]}", text)
     if count != 1:
         raise ValueError(f"README.md has {count} places for the table {name!r}, not one")
     write_atomically(README, changed)

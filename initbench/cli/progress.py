@@ -122,7 +122,7 @@ class RunDisplay(Display):
     def run(self, event: RunDone) -> None:
         """Say where a run came from that was not trained now."""
         if event.reused:
-            self.say("This run is in the runs folder already and was not trained again (--fresh would).")
+            self.say("This run is in the runs folder already; not trained again (--fresh trains it).")
             for row in event.result.history:
                 self.say(epoch_line(row, self.epochs))
 
@@ -213,7 +213,11 @@ def _settings(section: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    if value == []:
+        return "none"
+    if isinstance(value, list):
+        return "-".join(map(str, value)) if all(isinstance(one, int) for one in value) else str(tuple(value))
+    return str(value)
 
 
 class Downloads:

@@ -44,19 +44,24 @@ class Form:
 
 @dataclass(frozen=True)
 class Verified:
-    """The bytes of a form whose hash was right."""
+    """The bytes of a form whose hash was right; `sha256` is that of the extracted bytes, if known."""
 
     path: Path
     data: bytes
+    sha256: str | None
 
     def extracted(self) -> bytes:
-        """Return the bytes of the IDX file; raises DataError where the archive does not unpack."""
+        """Return the bytes of the IDX file; raises DataError where the archive unpacks to others, or not at all."""
         if self.path.suffix != ".gz":
             return self.data
         try:
-            return gzip.decompress(self.data)
+            extracted = gzip.decompress(self.data)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"'{self.path}' does not unpack: {error}.") from error
+        actual = hashlib.sha256(extracted).hexdigest()
+        if actual != (self.sha256 or actual):
+            raise DataError(f"'{self.path}' unpacks to bytes with SHA-256 {actual}, not {self.sha256}.")
+        return extracted
 
 
 def forms(folder: Path, file: IdxFile) -> Iterator[Form]:
@@ -95,7 +100,7 @@ def read_verified(folder: Path, file: IdxFile, notify: Notify) -> Verified | Non
             notify(f"'{form.path}' cannot be read ({error.strerror}); it is passed over.")
             continue
         if not problem:
-            return Verified(form.path, data)
+            return Verified(form.path, data, file.sha256)
         _set_aside(form.path, identity, problem, notify)
     return None
 

@@ -53,7 +53,7 @@ def outcome(result: RunResult) -> RenderableType:
         return Line(f"failed: {result.error or 'no reason was recorded'}", "bold red")
     accuracy = f"{cells.percent(result.test_accuracy)} %"
     images = f"{result.dataset.test_size:,} test images of {cells.dataset(result.dataset)}"
-    return Line(f"test accuracy {accuracy} on {images}, last epoch (n=1: one seed has no interval)", "bold")
+    return Line(f"test accuracy {accuracy} on {images}, last epoch (n=1, no interval)", "bold")
 
 
 def _facts(result: RunResult) -> Table:

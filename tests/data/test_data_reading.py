@@ -175,3 +175,11 @@ def test_archives_and_extracted_files_agree_with_torchvision(real_root: Path, tm
         theirs = torchvision.datasets.MNIST(tmp_path, train=train)
         assert torch.equal(ours.squeeze(1), theirs.data)
         assert torch.equal(labels, theirs.targets)
+
+
+def test_an_archive_with_the_right_md5_must_still_unpack_to_the_published_bytes(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.put_archives(tmp_path)
+    first, *others = tiny.family.files
+    forged = replace(tiny.family, files=(replace(first, sha256="0" * 64), *others))
+    with pytest.raises(DataError, match="unpacks to bytes with SHA-256"):
+        forged.read([tmp_path])
