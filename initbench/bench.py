@@ -13,7 +13,7 @@ from initbench.events import Emit
 from initbench.execute import executor_for
 from initbench.plan import plan
 from initbench.results import Comparison, RunResult
-from initbench.schemes import parse
+from initbench.schemes import distinct, parse
 from initbench.store import Store
 from initbench.summary import summarize
 from initbench.work import Job, Places, execute_job
@@ -30,12 +30,13 @@ def run(
     runs_dir: str | Path | None = DEFAULT_RUNS_DIR,
     data_dir: str | Path | None = None,
     fresh: bool = False,
-    emit: Emit = events.ignore,
+    emit: Emit = events.warn,
 ) -> RunResult:
     """Train one config with its seed and return the result; a run that `runs_dir` holds already is returned as it is.
 
     `config` is a Config, a mapping, the path of a YAML file, or None for the defaults. `fresh` trains in any case;
-    `runs_dir=None` stores nothing. Raises InitbenchError's children; a diverged run is a result, not an error.
+    `runs_dir=None` stores nothing. `emit` hears of all that happens; by default notices become Python warnings.
+    Raises InitbenchError's children; a diverged run is a result, not an error.
     """
     resolved = _resolve(config)
     label = parse(resolved.init.scheme).label
@@ -53,7 +54,7 @@ def compare(
     runs_dir: str | Path | None = DEFAULT_RUNS_DIR,
     data_dir: str | Path | None = None,
     fresh: bool = False,
-    emit: Emit = events.ignore,
+    emit: Emit = events.warn,
 ) -> Comparison:
     """Train every scheme on the same seeds and compare them pair by pair.
 
@@ -64,7 +65,7 @@ def compare(
     """
     base = _resolve(config)
     chosen = _chosen_seeds(base.seed, seeds)
-    configs = {label: [_variant(base, label, seed) for seed in chosen] for label in _distinct(schemes)}
+    configs = {label: [_variant(base, label, seed) for seed in chosen] for label in distinct(schemes)}
     reused: list[str] = []
 
     def note_reused(event: events.Event) -> None:
@@ -75,7 +76,7 @@ def compare(
     results: dict[str, list[RunResult]] = {label: [] for label in configs}
     for label, result in _execute(configs, _places(data_dir, runs_dir), jobs, fresh, note_reused):
         results[label].append(result)
-    return summarize(results, config=base.to_dict(), target_accuracy=target_accuracy, reused=len(reused))
+    return summarize(results, config=_shared(base), target_accuracy=target_accuracy, reused=len(reused))
 
 
 def _resolve(config: ConfigLike) -> Config:
@@ -95,21 +96,15 @@ def _chosen_seeds(first: int, seeds: int | Sequence[int]) -> list[int]:
     return chosen
 
 
-def _distinct(schemes: Sequence[str]) -> list[str]:
-    """Return the labels; raises UsageError for none, or for two that mean the same scheme."""
-    meaning: dict[str, str] = {}
-    for label in schemes:
-        twin = meaning.setdefault(str(parse(label)), label)
-        if twin is not label:
-            raise UsageError(f"schemes {twin!r} and {label!r} are the same scheme; name each once.")
-    if not meaning:
-        raise UsageError("no schemes given; name at least one, for example --schemes xavier,he.")
-    return list(meaning.values())
-
-
 def _variant(base: Config, scheme: str, seed: int) -> Config:
     values = base.to_dict()
     return make_config({**values, "init": {**values["init"], "scheme": scheme}, "seed": seed})
+
+
+def _shared(base: Config) -> dict[str, Any]:
+    """Return what the runs of a comparison have in common: the config without its scheme and seed."""
+    settings = base.to_dict()
+    return {**settings, "init": {**settings["init"], "scheme": None}, "seed": None}
 
 
 def _execute(
@@ -125,7 +120,7 @@ def _execute(
     emit(_planned(jobs, parameters, len(stored)))
     for job in jobs:
         if job.run_id in stored:
-            result = stored[job.run_id].model_copy(update={"scheme": parse(job.config.init.scheme).label})
+            result = stored[job.run_id].model_copy(update={"config": job.config.to_dict()})
             emit(events.RunDone(job.label, result, reused=True))
             yield job.label, result
     for job, result in executor_for(min(workers, len(pending)))(pending, execute_job, emit):
@@ -141,6 +136,7 @@ def _planned(jobs: Sequence[Job], parameters: int, reused: int) -> events.Planne
         dataset=first.dataset,
         parameters=parameters,
         runs=len(jobs),
+        seeds=tuple(dict.fromkeys(job.config.seed for job in jobs)),
         epochs=first.config.train.epochs,
         reused=reused,
         run_dir=str(first.places.runs_dir / first.folder) if len(jobs) == 1 and first.places.runs_dir else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ class Planned:
     dataset: DatasetInfo
     parameters: int
     runs: int
+    seeds: tuple[int, ...]
     epochs: int
     reused: int
     run_dir: str | None
@@ -64,3 +66,9 @@ Emit = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Do nothing with the event."""
+
+
+def warn(event: Event) -> None:
+    """Turn a notice into a Python warning: what a caller hears who asked for nothing."""
+    if isinstance(event, Notice):
+        warnings.warn(event.text, stacklevel=2)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-import initbench
 from initbench.config import Config
+from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit
 from initbench.models import models
-from initbench.registry import source_revision
 from initbench.results import SCHEMA_VERSION, DatasetInfo
+from initbench.revision import function_revision, package_revision
 from initbench.schemes import parse
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
@@ -32,15 +33,37 @@ def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) ->
     device = resolve_device(base.device)
     dataset = load_dataset(base, places.data_dir, device, emit)
     _check_batches(base, dataset.info)
-    models = [initialized_model(of_scheme[0], dataset) for of_scheme in configs.values()]
-    _check_batch_norm(models[0], base, dataset.info)
+    parameters = 0
+    for of_scheme in configs.values():
+        model = _tried(of_scheme[0], dataset)
+        _check_batch_norm(model, base, dataset.info)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
     by_seed = zip(*([(label, one) for one in of_scheme] for label, of_scheme in configs.items()), strict=True)
     jobs = [
         Job(label, one, str(device), dataset.info, run_identity(one, dataset.info, device.type), places)
         for paired in by_seed
         for label, one in paired
     ]
-    return jobs, sum(parameter.numel() for parameter in models[0].parameters())
+    _check_distinct(jobs)
+    return jobs, parameters
+
+
+def _tried(config: Config, dataset: Dataset) -> nn.Module:
+    """Return the initialized model; raises UsageError where this machine cannot hold it."""
+    try:
+        return initialized_model(config, dataset)
+    except (RuntimeError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(f"the model cannot be built here: {reason}. Make it smaller (model.*).") from error
+
+
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    """Raise UsageError where two schemes are the same on this model, as he and he:gain=auto are with ReLU."""
+    labels: dict[str, str] = {}
+    for job in jobs:
+        twin = labels.setdefault(job.run_id, job.label)
+        if twin != job.label:
+            raise UsageError(f"schemes {twin!r} and {job.label!r} are the same on this model; name one of them.")
 
 
 def _check_batches(config: Config, dataset: DatasetInfo) -> None:
@@ -64,19 +87,29 @@ def _check_batch_norm(model: nn.Module, config: Config, dataset: DatasetInfo) ->
 
 def run_identity(config: Config, dataset: DatasetInfo, device_type: str) -> str:
     """Return a run's id: the first 16 hex digits of the SHA-256 over everything that determines its numbers."""
-    settings = config.to_dict()
-    for without_effect in ("name", "device"):
-        del settings[without_effect]
-    del settings["data"]["fallback"]  # what it led to is in the dataset's hash
+    spec = parse(config.init.scheme)
     determining = {
         "schema_version": SCHEMA_VERSION,
-        "initbench": initbench.__version__,
+        "code": package_revision(),
         "torch": torch.__version__,
         "device": device_type,
         "dataset": [dataset.name, dataset.stand_in_for, dataset.sha256],
-        "config": settings,
-        "own_scheme": source_revision(parse(config.init.scheme).scheme.fill),
-        "own_model": source_revision(models[config.model.name].build),
+        "config": _settings(config),
+        "scheme": [spec.name, dict(spec.resolved(getattr(config.model.options, "activation", None)))],
+        "own_scheme": function_revision(spec.scheme.fill),
+        "own_model": function_revision(models[config.model.name].build),
     }
     text = json.dumps(determining, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that a run's numbers depend on, in one form for those that mean the same."""
+    settings = config.to_dict()
+    for name in ("name", "device"):
+        del settings[name]
+    for name in ("name", "limit", "fallback"):  # what they led to is in the dataset's hash
+        del settings["data"][name]
+    del settings["init"]["scheme"]
+    settings["init"]["bias"] = 0.0 if config.init.bias == "zeros" else config.init.bias
+    return settings

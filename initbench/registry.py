@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 from initbench.errors import UsageError, unknown
 
@@ -60,17 +58,3 @@ def import_siblings(package: str, path: list[str]) -> None:
     """Import every module of a package, so that each registers what it defines: a new file needs no other change."""
     for module in pkgutil.iter_modules(path):
         importlib.import_module(f"{package}.{module.name}")
-
-
-def source_revision(function: Callable[..., Any]) -> str | None:
-    """Return a hash of a user's own function, so that an edited one is not taken for the one that was stored.
-
-    None for initbench's own functions: its version stands for them.
-    """
-    if function.__module__.split(".")[0] == "initbench":
-        return None
-    try:
-        source = inspect.getsource(function).encode()
-    except (OSError, TypeError):  # typed at a prompt: no source is kept
-        source = function.__code__.co_code + repr(function.__code__.co_consts).encode()
-    return hashlib.sha256(source).hexdigest()

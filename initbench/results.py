@@ -5,7 +5,7 @@ Accuracies are fractions in [0, 1], times are seconds. The JSON schemas in repor
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,9 @@ SCHEMA_VERSION: Final = 1  # of the JSON documents and of the folders under runs
 
 ALPHA: Final = 0.05  # a difference is "detected" where its corrected p is below this
 
-Fraction = float
+PERCENTILE_MARK: Final = "*"  # shown before an interval that is no BCa one
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Status = Literal["done", "diverged", "failed"]
 
 
@@ -28,8 +30,8 @@ class EpochRow(Record):
 
     epoch: int = Field(ge=1)
     train_loss: float
-    train_accuracy: float = Field(ge=0, le=1)
-    test_accuracy: float = Field(ge=0, le=1)
+    train_accuracy: Fraction
+    test_accuracy: Fraction
     seconds: float = Field(ge=0)
 
 
@@ -63,7 +65,7 @@ class RunResult(Record):
     dataset: DatasetInfo
     parameters: int
     history: tuple[EpochRow, ...]
-    test_accuracy: float | None
+    test_accuracy: Fraction | None
     divergence: Divergence | None = None
     error: str | None = None
     init_s: float
@@ -76,7 +78,7 @@ class RunSummary(Record):
 
     seed: int
     status: Status
-    test_accuracy: float | None
+    test_accuracy: Fraction | None
     run_id: str
 
 
@@ -90,12 +92,12 @@ class SchemeSummary(Record):
     n: int
     diverged: int
     failed: int
-    mean: float | None
-    ci_low: float | None
-    ci_high: float | None
+    mean: Fraction | None
+    ci_low: Fraction | None
+    ci_high: Fraction | None
     ci_method: Literal["bca", "percentile"] | None
-    min: float | None
-    max: float | None
+    min: Fraction | None
+    max: Fraction | None
     epochs_to_target: float | None
     reached_target: int
     seconds: float | None = Field(description="mean wall time of a run's training, evaluation included")
@@ -132,7 +134,7 @@ class Comparison(Record):
     config: dict[str, Any]
     device: str
     seeds: tuple[int, ...]
-    target_accuracy: float
+    target_accuracy: Fraction
     confidence: float
     schemes: tuple[SchemeSummary, ...]
     pairs: tuple[PairedDifference, ...]

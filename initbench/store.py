@@ -4,7 +4,7 @@
         config.yaml          the resolved config
         environment.json     versions, processor, git state
         metrics.jsonl        a row per epoch
-        weights.safetensors  the final weights
+        weights.safetensors  the final weights; of a failed run traceback.txt instead
         result.json          the RunResult; what `runs list` and a later `compare` read
 
 A run is written into a hidden folder and renamed when it is complete, so that a folder without a leading dot is whole.
@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from initbench.errors import StoreError
@@ -55,11 +56,11 @@ class Store:
         self.root = root
 
     def find(self, run_id: str) -> RunResult | None:
-        """Return the finished run with this id, if it is there and readable."""
+        """Return the run with this id, if it is there, readable, and did not fail."""
         for path in self._folders():
-            if path.name.endswith(f"-{run_id}"):
-                found = self._read(path)
-                return found if isinstance(found, RunResult) else None
+            found = self._read(path) if path.name.endswith(f"-{run_id}") else None
+            if isinstance(found, RunResult) and found.status != "failed":
+                return found
         return None
 
     def runs(self) -> Iterator[RunResult | Broken]:
@@ -89,17 +90,30 @@ class Store:
                 probe.write(b"initbench" * 512)
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[RunWriter]:
-        """Give a writer for the run folder `name`; rename it into place at the end, remove it after any error."""
+    def writing(self, name: str, run_id: str) -> Iterator[RunWriter]:
+        """Give a writer for the run folder `name`; rename it into place at the end, remove it after any error.
+
+        Folders of the same run that are there already, whatever their name, give way to the new one.
+        """
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
         try:
             yield RunWriter(partial, self.root / name)
             with _disk_errors(self.root):
-                _put_in_place(partial, self.root / name)
+                self._put_in_place(partial, self.root / name, run_id)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def _put_in_place(self, partial: Path, final: Path, run_id: str) -> None:
+        """Rename `partial` to `final`, under a lock: other processes may be doing the same for the same run."""
+        partial.chmod(0o755)  # mkdtemp made it private
+        with FileLock(self.root / ".lock"):
+            for older in [path for path in self._folders() if path.name.endswith(f"-{run_id}")]:
+                aside = partial.with_name(f"{partial.name}-{older.name}")
+                older.replace(aside)
+                shutil.rmtree(aside, ignore_errors=True)
+            partial.replace(final)
 
     def _folders(self) -> list[Path]:
         with _disk_errors(self.root):
@@ -114,20 +128,54 @@ class Store:
         return result.model_copy(update={"run_dir": str(path)})
 
 
+class Writer(Protocol):
+    """Where the parts of one run go; `final_path` is its folder, None where nothing is kept."""
+
+    final_path: Path | None
+
+    def epoch(self, row: EpochRow) -> None:
+        """Keep the row of one epoch."""
+
+    def text(self, file: str, content: str) -> None:
+        """Keep one text file."""
+
+    def json(self, file: str, content: dict[str, Any]) -> None:
+        """Keep one JSON file."""
+
+    def weights(self, state: dict[str, Tensor]) -> None:
+        """Keep the model's state."""
+
+
+class NoWriter:
+    """Keeps nothing."""
+
+    final_path: Path | None = None
+
+    def epoch(self, row: EpochRow) -> None:
+        """Keep nothing."""
+
+    def text(self, file: str, content: str) -> None:
+        """Keep nothing."""
+
+    def json(self, file: str, content: dict[str, Any]) -> None:
+        """Keep nothing."""
+
+    def weights(self, state: dict[str, Tensor]) -> None:
+        """Keep nothing."""
+
+
 class RunWriter:
-    """Writes the files of one run into its hidden folder; `final_path` is where they will be."""
+    """Writes the files of one run into its hidden folder, each flushed to the disk before it goes on."""
 
     def __init__(self, partial: Path, final_path: Path) -> None:
         self._partial = partial
-        self.final_path = final_path
+        self._root = final_path.parent
+        self.final_path: Path | None = final_path
+        self.text("metrics.jsonl", "")
 
     def epoch(self, row: EpochRow) -> None:
         """Append one row to metrics.jsonl."""
-        with (
-            _disk_errors(self.final_path.parent),
-            (self._partial / "metrics.jsonl").open("a", encoding="utf-8") as file,
-        ):
-            file.write(row.model_dump_json() + "\n")
+        self._write("metrics.jsonl", row.model_dump_json().encode() + b"\n", "ab")
 
     def text(self, file: str, content: str) -> None:
         """Write one text file."""
@@ -144,8 +192,8 @@ class RunWriter:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         self._write("weights.safetensors", save(contiguous))
 
-    def _write(self, file: str, content: bytes) -> None:
-        with _disk_errors(self.final_path.parent), (self._partial / file).open("wb") as opened:
+    def _write(self, file: str, content: bytes, mode: Literal["wb", "ab"] = "wb") -> None:
+        with _disk_errors(self._root), (self._partial / file).open(mode) as opened:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
@@ -153,16 +201,6 @@ class RunWriter:
 
 def _looks_like_run(path: Path) -> bool:
     return not path.name.startswith(".") and bool(RUN_ID.fullmatch(path.name[-16:])) and path.is_dir()
-
-
-def _put_in_place(partial: Path, final: Path) -> None:
-    """Rename `partial` to `final`; a folder of the same run that is there already is replaced."""
-    partial.chmod(0o755)  # mkdtemp made it private
-    replaced = partial.with_name(f"{partial.name}-replaced")
-    if final.exists():
-        final.replace(replaced)
-    partial.replace(final)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 @contextmanager

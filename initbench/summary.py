@@ -11,6 +11,7 @@ from typing import Any
 from initbench.errors import UsageError
 from initbench.results import (
     ALPHA,
+    PERCENTILE_MARK,
     Comparison,
     DatasetInfo,
     PairedDifference,
@@ -104,7 +105,7 @@ def _described(dataset: DatasetInfo) -> str:
 
 
 def _check_same_device(label: str, expected: str, other_label: str, other: str) -> None:
-    if other != expected:
+    if other.partition(":")[0] != expected.partition(":")[0]:  # two CUDA devices of a machine may share a comparison
         raise UsageError(
             f"Runs on different devices never meet in one comparison: {label} ran on {expected}, "
             f"{other_label} on {other}. Name one with --device."
@@ -243,7 +244,8 @@ def _words(pair: PairedDifference) -> str:
     points = f"{name}: {_points(pair.difference)} points"
     if pair.ci_low is None or pair.ci_high is None:
         return f"{points}, no interval from one seed (n={pair.n})"
-    shown = f"{points} [{_points(pair.ci_low)}, {_points(pair.ci_high)}]"
+    mark = PERCENTILE_MARK if pair.ci_method == "percentile" else ""
+    shown = f"{points} {mark}[{_points(pair.ci_low)}, {_points(pair.ci_high)}]"
     if pair.better is None or pair.p_holm is None:
         return f"{shown}, no difference detected (n={pair.n})"
     return f"{shown}, {pair.better} is better ({_p(pair.p_holm)}, n={pair.n})"

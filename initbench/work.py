@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,11 @@ from initbench.data import Dataset
 from initbench.errors import DataError
 from initbench.events import Emit
 from initbench.models import models
-from initbench.results import DatasetInfo, EpochRow, RunResult
+from initbench.results import DatasetInfo, Divergence, EpochRow, RunResult
 from initbench.schemes import parse
 from initbench.schemes.apply import initialize
-from initbench.store import RunWriter, Store, folder_name
-from initbench.training import Outcome, train
+from initbench.store import NoWriter, Store, Writer, folder_name
+from initbench.training import train
 from initbench.training.threads import torch_threads
 
 
@@ -59,40 +61,53 @@ class Job:
 def execute_job(job: Job, emit: Emit) -> RunResult:
     """Train one job and store it. A run that torch cannot finish (memory, an operation) is a result: `failed`.
 
-    Raises InitbenchError where the data or the disk is not what was planned with.
+    Raises InitbenchError where the data or the disk is not what was planned with; bugs keep their traceback.
     """
-    try:
-        with torch_threads(job.config.train.threads), _writer(job) as writer:
-            return _trained(job, writer, emit)
-    except (RuntimeError, MemoryError) as error:
-        return _result(job, error=f"{type(error).__name__}: {error}")
-
-
-def _trained(job: Job, writer: RunWriter | None, emit: Emit) -> RunResult:
     dataset = _dataset_of(job)
-    started = time.perf_counter()
-    model = initialized_model(job.config, dataset)
-    init_s = time.perf_counter() - started
+    with torch_threads(job.config.train.threads), _writer(job) as writer:
+        writer.text("config.yaml", job.config.to_yaml())
+        writer.json("environment.json", environment.describe(job.device, job.config.train.threads))
+        result = _trained(job, dataset, writer, emit)
+        if job.places.runs_dir:
+            result = result.model_copy(update={"run_dir": str(writer.final_path)})
+        writer.json("result.json", result.model_dump(mode="json"))
+        return result
+
+
+def _trained(job: Job, dataset: Dataset, writer: Writer, emit: Emit) -> RunResult:
+    history: list[EpochRow] = []
 
     def on_epoch(row: EpochRow) -> None:
-        if writer:
-            writer.epoch(row)
+        history.append(row)
+        writer.epoch(row)
         emit(events.EpochDone(job.run_id, job.label, job.config.seed, row))
 
-    outcome = train(model, dataset, job.config, on_epoch)
-    result = _result(job, outcome, init_s, sum(parameter.numel() for parameter in model.parameters()))
-    if writer is None:
-        return result
-    stored = result.model_copy(update={"run_dir": str(writer.final_path)})
-    _write(writer, job, stored, model)
-    return stored
+    parameters, init_s, started = 0, 0.0, time.perf_counter()
+    try:
+        model = initialized_model(job.config, dataset)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        init_s = time.perf_counter() - started
+        divergence = train(model, dataset, job.config, on_epoch)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, NotImplementedError | RecursionError):
+            raise
+        writer.text("traceback.txt", traceback.format_exc())
+        train_s = time.perf_counter() - started - init_s
+        return _result(job, history, parameters, init_s, train_s, error=f"{type(error).__name__}: {error}")
+    train_s = time.perf_counter() - started - init_s
+    writer.weights(model.state_dict())
+    return _result(job, history, parameters, init_s, train_s, divergence)
 
 
 def _result(
-    job: Job, outcome: Outcome | None = None, init_s: float = 0.0, parameters: int = 0, error: str | None = None
+    job: Job,
+    history: Sequence[EpochRow],
+    parameters: int,
+    init_s: float,
+    train_s: float,
+    divergence: Divergence | None = None,
+    error: str | None = None,
 ) -> RunResult:
-    history = outcome.history if outcome else ()
-    divergence = outcome.divergence if outcome else None
     done = error is None and divergence is None
     return RunResult(
         run_id=job.run_id,
@@ -103,24 +118,18 @@ def _result(
         config=job.config.to_dict(),
         dataset=job.dataset,
         parameters=parameters,
-        history=history,
+        history=tuple(history),
         test_accuracy=history[-1].test_accuracy if done else None,
         divergence=divergence,
         error=error,
         init_s=init_s,
-        train_s=outcome.train_s if outcome else 0.0,
+        train_s=train_s,
     )
 
 
-def _writer(job: Job) -> AbstractContextManager[RunWriter | None]:
-    return Store(job.places.runs_dir).writing(job.folder) if job.places.runs_dir else nullcontext()
-
-
-def _write(writer: RunWriter, job: Job, result: RunResult, model: nn.Module) -> None:
-    writer.text("config.yaml", job.config.to_yaml())
-    writer.json("environment.json", environment.describe(job.device, job.config.train.threads))
-    writer.weights(model.state_dict())
-    writer.json("result.json", result.model_dump(mode="json"))
+def _writer(job: Job) -> AbstractContextManager[Writer]:
+    runs_dir = job.places.runs_dir
+    return Store(runs_dir).writing(job.folder, job.run_id) if runs_dir else nullcontext(NoWriter())
 
 
 def initialized_model(config: Config, dataset: Dataset) -> nn.Module:
@@ -142,10 +151,14 @@ _loaded: dict[tuple[str, str], Dataset] = {}  # the dataset in use, by its SHA-2
 
 
 def _dataset_of(job: Job) -> Dataset:
-    """Return the dataset that `job` was planned with; raises DataError where the disk has another by now."""
+    """Return the dataset that `job` was planned with; raises DataError where the disk has another by now.
+
+    A stand-in is read as what it is: whether the dataset it stands for can be had was settled when planning.
+    """
     key = job.dataset.sha256, job.device
     if key not in _loaded:
-        load_dataset(job.config, job.places.data_dir, torch.device(job.device), emit=events.ignore)
+        read = data.load(job.dataset.name, data_dir=job.places.data_dir, fallback="none", limit=job.config.data.limit)
+        _keep(dataclasses.replace(read, stand_in_for=job.dataset.stand_in_for), torch.device(job.device))
     if key not in _loaded:
         raise DataError(f"dataset {job.dataset.name!r} changed while runs were executed; give the command again.")
     return _loaded[key]
@@ -161,6 +174,10 @@ def load_dataset(config: Config, data_dir: Path | None, device: torch.device, em
         notify=lambda text: emit(events.Notice(text)),
         progress=lambda file, done, total: emit(events.Downloading(file, done, total)),
     )
+    return _keep(read, device)
+
+
+def _keep(read: Dataset, device: torch.device) -> Dataset:
     dataset = dataclasses.replace(
         read,
         train_images=read.train_images.to(device),

@@ -13,12 +13,11 @@ from bench_settings import tiny
 from torch import nn
 
 import initbench
-from initbench import Comparison, RunResult, SchemeError, UsageError, make_config
-from initbench.events import EpochDone, Event, Notice, Planned, RunDone
+from initbench import Comparison, RunResult, SchemeError, UsageError, data, make_config, plan, work
+from initbench.events import Emit, EpochDone, Event, Notice, Planned, RunDone
 from initbench.models import ModelOptions, models, register_model
 from initbench.plan import run_identity
 from initbench.results import DatasetInfo
-from initbench.schemes import register_scheme, schemes
 
 
 def weights_hash(result: RunResult) -> str:
@@ -27,8 +26,8 @@ def weights_hash(result: RunResult) -> str:
 
 
 def without_times(comparison: Comparison) -> dict[str, Any]:
-    data = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds"}}})
-    return {**data, "schemes": {row["scheme"]: row for row in data["schemes"]}}
+    dumped = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds"}}})
+    return {**dumped, "schemes": {row["scheme"]: row for row in dumped["schemes"]}}
 
 
 def test_a_run_leaves_everything_in_its_folder() -> None:
@@ -110,29 +109,24 @@ def test_data_device_and_versions_change_the_identity(monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "9.9")
         assert run_identity(config, INFO, "cpu") != base
-    monkeypatch.setattr(initbench, "__version__", "9.9")
+    monkeypatch.setattr(plan, "package_revision", lambda: "edited code")
     assert run_identity(config, INFO, "cpu") != base
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [["name=mine"], ["device=cpu"], ["data.fallback=none"], ["init.scheme=glorot_uniform"], ["train.lr=1e-3"]],
+    [
+        ["name=mine"],
+        ["device=cpu"],
+        ["data.fallback=none"],
+        ["init.scheme=glorot_uniform"],
+        ["data.limit=60000"],
+        ["train.lr=1e-3"],
+    ],
     ids=str,
 )
 def test_what_does_not_determine_the_numbers_keeps_the_identity(overrides: list[str]) -> None:
     assert run_identity(make_config({}), INFO, "cpu") == run_identity(make_config({}, overrides), INFO, "cpu")
-
-
-def test_an_edited_scheme_of_the_users_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    identities = set()
-    for scale in (1.0, 2.0):
-        monkeypatch.setattr(schemes, "_items", {name: schemes[name] for name in schemes if name != "mine"})
-        source = f"def mine(weight, *, generator):\n    weight.fill_({scale})\n"
-        namespace: dict[str, Any] = {"__name__": "users_module"}
-        exec(source, namespace)  # noqa: S102 # a function without a source file, as typed at a prompt
-        register_scheme("mine", formula="", source="", good_for="")(namespace["mine"])
-        identities.add(run_identity(make_config({"init": "mine"}), INFO, "cpu"))
-    assert len(identities) == 2
 
 
 def test_compare_pairs_by_seed_and_reports_every_scheme() -> None:
@@ -173,6 +167,7 @@ def test_worker_processes_give_the_same_bits(tmp_path: Path) -> None:
         return {
             file.name: hashlib.sha256((file / "weights.safetensors").read_bytes()).hexdigest()
             for file in runs_dir.iterdir()
+            if file.is_dir()
         }
 
     events: list[Event] = []
@@ -183,6 +178,20 @@ def test_worker_processes_give_the_same_bits(tmp_path: Path) -> None:
     assert without_times(one) == without_times(two)
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
     assert sum(isinstance(event, EpochDone) for event in events) == 2 * 2 * 2
+
+
+def test_what_a_reused_run_says_of_itself_is_what_was_asked_for() -> None:
+    initbench.run(tiny(name="first"))
+    again = initbench.run(tiny(name="second"))
+    assert again.config["name"] == "second"
+    fresh = initbench.run(tiny(name="third"), fresh=True)
+    assert [path.name for path in Path("runs").iterdir() if path.is_dir()] == [Path(fresh.run_dir or "").name]
+
+
+def test_a_comparison_says_what_its_runs_share() -> None:
+    config = initbench.compare(["he"], config=tiny(seed=3), seeds=1, runs_dir=None).config
+    assert (config["init"]["scheme"], config["seed"]) == (None, None)
+    assert config["train"]["epochs"] == 2
 
 
 def test_compare_reuses_runs_whatever_name_the_scheme_had_then() -> None:
@@ -198,6 +207,8 @@ def test_compare_reuses_runs_whatever_name_the_scheme_had_then() -> None:
 @pytest.mark.parametrize(
     ("schemes_", "seeds", "message"),
     [
+        (["he", "he"], 2, "'he' and 'he' are the same scheme"),
+        (["he", "he:gain=auto"], 2, "'he' and 'he:gain=auto' are the same on this model"),
         (["xavier", "glorot_uniform"], 2, "'xavier' and 'glorot_uniform' are the same scheme"),
         (["normal", "normal:std=1"], 2, "'normal' and 'normal:std=1' are the same scheme"),
         ([], 2, "no schemes given"),
@@ -227,6 +238,31 @@ def test_the_stand_in_is_named_everywhere() -> None:
     asked_for = initbench.run(tiny())
     assert asked_for.dataset.stand_in_for is None
     assert asked_for.run_id != result.run_id
+
+
+def test_a_worker_reads_the_stand_in_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the real data can be had was settled when planning: a worker must not ask the network again."""
+    asked: list[str] = []
+    real_load, real_job = data.load, work.execute_job
+
+    def load(name: str, **options: Any) -> data.Dataset:
+        asked.append(name)
+        return real_load(name, **options)
+
+    def as_in_a_new_process(job: work.Job, emit: Emit) -> RunResult:
+        work._loaded.clear()
+        monkeypatch.setattr(data, "load", load)
+        return real_job(job, emit)
+
+    monkeypatch.setattr("initbench.bench.execute_job", as_in_a_new_process)
+    result = initbench.run(tiny(data={"name": "mnist"}), emit=lambda event: None)
+    assert asked == ["digits"]
+    assert result.dataset.stand_in_for == "mnist"
+
+
+def test_by_default_a_notice_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="digits stands in"):
+        initbench.run(tiny(data={"name": "mnist"}), runs_dir=None)
 
 
 def test_no_fallback_is_an_error_with_remedies() -> None:
@@ -259,11 +295,28 @@ def broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("broken_model")
-def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_not_stored(tmp_path: Path) -> None:
+def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_tried_again() -> None:
     result = initbench.run({**tiny(), "model": "huge"})
-    assert (result.status, result.test_accuracy) == ("failed", None)
+    assert (result.status, result.test_accuracy, result.parameters) == ("failed", None, 7_850)
     assert result.error == "OutOfMemoryError: tried to allocate 1 PiB"
-    assert list((tmp_path / "runs").iterdir()) == []
+    folder = Path(result.run_dir or "")
+    assert RunResult.model_validate_json((folder / "result.json").read_text()) == result
+    assert "OutOfMemoryError" in (folder / "traceback.txt").read_text()
+    events: list[Event] = []
+    initbench.run({**tiny(), "model": "huge"}, emit=events.append)
+    assert [event.reused for event in events if isinstance(event, RunDone)] == [False]
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from initbench import work
+
+    def buggy(*arguments: Any) -> None:
+        raise NotImplementedError("a bug")
+
+    monkeypatch.setattr(work, "train", buggy)
+    with pytest.raises(NotImplementedError, match="a bug"):
+        initbench.run(tiny())
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == []
 
 
 @pytest.mark.parametrize(

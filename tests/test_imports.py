@@ -22,7 +22,7 @@ LAYERS = [
     {"training"},
     {"config", "summary"},
     {"schemes", "models", "data"},
-    {"layers", "stats", "events", "environment"},
+    {"layers", "stats", "events", "environment", "revision"},
     {"results", "seeds", "registry"},
     {"errors", "atomic"},
 ]
@@ -85,6 +85,8 @@ RUN_MAIN = "from initbench.cli.app import main; main()"
         (["schemes", "xavier_uniform"], RUN_MAIN, 0),
         (["schemes", "nosuch"], RUN_MAIN, 2),
         (["run", "bad.yaml"], RUN_MAIN, 2),
+        (["compare", "--schemes", "he,xaviar"], RUN_MAIN, 2),
+        (["compare", "--schemes", "he,kaiming"], RUN_MAIN, 2),
         (["compare", "--schemes", "xavier,he", "--set", "train.epochs=0"], RUN_MAIN, 2),
         (["validate", "good.yaml"], RUN_MAIN, 0),
         (["runs", "list"], RUN_MAIN, 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def result(run_id: str = ID, seed: int = 0) -> RunResult:
 
 
 def write(store: Store, run: RunResult) -> Path:
-    with store.writing(folder_name(run.scheme, run.seed, run.run_id)) as writer:
+    with store.writing(folder_name(run.scheme, run.seed, run.run_id), run.run_id) as writer:
         writer.epoch(ROW)
         writer.weights({"w": torch.arange(6.0).view(2, 3).T})
         writer.json("result.json", run.model_dump(mode="json"))
@@ -52,7 +53,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
 
     def interrupted() -> None:
-        with store.writing(folder_name("he", 0, ID)) as writer:
+        with store.writing(folder_name("he", 0, ID), ID) as writer:
             writer.epoch(ROW)
             raise KeyboardInterrupt
 
@@ -67,11 +68,35 @@ def test_a_run_that_is_there_already_is_replaced_whole(tmp_path: Path) -> None:
     (path / "leftover.txt").write_text("from before")
     write(store, result())
     assert sorted(file.name for file in path.iterdir()) == ["metrics.jsonl", "result.json", "weights.safetensors"]
-    assert list(tmp_path.iterdir()) == [path]
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == [path.name]
+
+
+def test_a_run_under_another_name_replaces_it_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    older = write(store, result())
+    with store.writing(f"mine-seed0-{ID}", ID) as writer:
+        writer.json("result.json", result().model_dump(mode="json"))
+    assert not older.exists()
+    assert len(store.match(ID)) == 1
+
+
+def test_many_processes_finishing_the_same_run_leave_one_whole_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: write(Store(tmp_path), result()), range(80)))
+    assert Store(tmp_path).find(ID) is not None
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == [folder_name("he_uniform", 0, ID)]
+
+
+def test_a_failed_run_is_listed_but_not_found_for_reuse(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    failed = result().model_copy(update={"status": "failed", "test_accuracy": None, "error": "out of memory"})
+    write(store, failed)
+    assert [run.status for run in store.runs() if isinstance(run, RunResult)] == ["failed"]
+    assert store.find(ID) is None
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"), Store(tmp_path).writing(folder_name("he", 0, ID)) as writer:
+    with pytest.raises(ValueError, match="JSON"), Store(tmp_path).writing(folder_name("he", 0, ID), ID) as writer:
         writer.json("result.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
@@ -138,7 +163,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> No
     store = Store(tmp_path)
 
     def write_to_full_disk() -> None:
-        with store.writing(folder_name("he", 0, ID)) as writer:
+        with store.writing(folder_name("he", 0, ID), ID) as writer:
             (writer._partial / "config.yaml").symlink_to("/dev/full")
             writer.text("config.yaml", "seed: 0\n")
 

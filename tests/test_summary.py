@@ -166,7 +166,7 @@ VERDICTS = {
         [-3.5, -3.6, -3.7, -3.4, -3.5, -3.6, -3.7, -3.8, -3.6, -3.5],
         r"he - xavier: -3\.59 points \[-3\.6\d, -3\.5\d\], xavier is better \(p=\.002, n=10\)",
     ),
-    "identical": ([0.0] * 10, r"he - xavier: 0\.00 points \[0\.00, 0\.00\], no difference detected \(n=10\)"),
+    "identical": ([0.0] * 10, r"he - xavier: 0\.00 points \*\[0\.00, 0\.00\], no difference detected \(n=10\)"),
 }
 
 
@@ -199,7 +199,7 @@ def test_a_difference_is_detected_below_05_only(negatives: int, p: float, better
 )
 def test_p_is_shown_without_its_zero(n: int, shown: str) -> None:
     pair = only_pair(comparison({"a": [0.9] * n, "b": [0.95] * n}))
-    assert pair.verdict == f"b - a: +5.00 points [+5.00, +5.00], b is better ({shown}, n={n})"
+    assert pair.verdict == f"b - a: +5.00 points *[+5.00, +5.00], b is better ({shown}, n={n})"
 
 
 def test_p_just_below_the_threshold_is_not_rounded_up_to_it() -> None:

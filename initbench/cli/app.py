@@ -15,7 +15,9 @@ from initbench.cli.compare import compare
 from initbench.cli.run import run
 from initbench.cli.schemes import schemes
 from initbench.cli.validate import validate
-from initbench.errors import InitbenchError
+from initbench.errors import ConfigError, InitbenchError
+
+INTERRUPTED = 130  # what Typer ends with after Ctrl-C
 
 app = typer.Typer(
     name="initbench",
@@ -53,11 +55,13 @@ def main() -> None:
     try:
         app()
     except InitbenchError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        # a config's problems begin with file:line:column, which editors find by
+        typer.secho(str(error) if isinstance(error, ConfigError) else f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted. Finished runs are kept; the same command goes on from there.\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("interrupted. Finished runs are kept: the same command goes on from there.", err=True)
+        raise
 
 
 def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:

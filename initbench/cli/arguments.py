@@ -21,9 +21,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, for example train.lr=0.01. Repeatable."),
 ]
-Epochs = Annotated[int | None, typer.Option(help="Epochs to train (train.epochs).")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs to train (train.epochs).")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<i>.")]
-Limit = Annotated[int | None, typer.Option(help="Train and test on so few images only (data.limit).")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Train and test on so few images only (data.limit).")]
 NoFallback = Annotated[
     bool, typer.Option("--no-fallback", help="Fail where the dataset cannot be had, instead of using the stand-in.")
 ]

@@ -13,6 +13,7 @@ from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
 
 if TYPE_CHECKING:
+    from initbench.config import Config
     from initbench.results import Comparison
 
 
@@ -29,7 +30,7 @@ def compare(
         typer.Option(help="The schemes, comma-separated: xavier,he,normal:std=0.01.", autocompletion=complete_schemes),
     ],
     config: Annotated[Path | None, typer.Option(help="A YAML config for everything but the scheme.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds each scheme is trained with.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many seeds each scheme is trained with.")] = 10,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; as many as cores by default.")
     ] = None,
@@ -45,7 +46,9 @@ def compare(
     quiet: arguments.Quiet = False,
     format_: Annotated[
         str,
-        typer.Option("--format", help="table, json, csv, md, latex or svg.", autocompletion=complete_formats),
+        typer.Option(
+            "--format", help="table, or an export such as json, csv, md, latex, svg.", autocompletion=complete_formats
+        ),
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the result to this file instead of stdout.")] = None,
 ) -> None:
@@ -55,11 +58,12 @@ def compare(
     """
     from initbench.config import load_config
     from initbench.report import formats
+    from initbench.schemes import distinct
 
     loaded = load_config(
         config, arguments.overrides(set_, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback)
     )
-    labels = [label for label in (part.strip() for part in schemes.split(",")) if label]
+    labels = distinct(label for label in (part.strip() for part in schemes.split(",")) if label)
     formats().resolve(format_)
     if out:
         _check_writable(out)
@@ -71,7 +75,7 @@ def compare(
             labels,
             config=loaded,
             seeds=seeds,
-            jobs=jobs or _default_jobs(loaded.device),
+            jobs=jobs or _default_jobs(loaded),
             target_accuracy=target,
             runs_dir=runs_dir,
             data_dir=data_dir,
@@ -83,21 +87,35 @@ def compare(
         raise typer.Exit(1)
 
 
-def _default_jobs(device: str) -> int:
-    """Return the number of cores this process may use; 1 where the runs go to a GPU."""
+def _default_jobs(config: Config) -> int:
+    """Return how many workers of train.threads threads the cores of this process hold; 1 where a GPU does the work."""
     from initbench.training.devices import resolve_device
 
-    if resolve_device(device).type != "cpu":
+    if resolve_device(config.device).type != "cpu":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // config.train.threads)
 
 
 def _check_writable(out: Path) -> None:
     """Raise UsageError now, rather than after the training, where `out` cannot be written."""
     from initbench.errors import UsageError
 
-    if out.is_dir() or not out.parent.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+    target = out.resolve()
+    beside = target if target.exists() and not target.is_file() else target.parent  # where the writing will happen
+    if out.is_dir() or not target.parent.is_dir() or not os.access(beside, os.W_OK):
         raise UsageError(f"--out {str(out)!r} cannot be written: name a file in a folder that exists and is writable.")
+
+
+def _write(out: Path, text: str) -> None:
+    """Write `text` to `out`; where that fails, print it rather than lose it, and raise InitbenchError."""
+    from initbench.errors import InitbenchError
+
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        typer.echo(text, nl=False)
+        raise InitbenchError(f"--out {str(out)!r}: {error.strerror or error}; printed instead.") from error
 
 
 def _show(comparison: Comparison, format_name: str, out: Path | None) -> None:
@@ -106,7 +124,7 @@ def _show(comparison: Comparison, format_name: str, out: Path | None) -> None:
     from initbench.report.terminal import comparison_view
 
     if out:
-        write_atomically(out, render(comparison, format_name))
+        _write(out, render(comparison, format_name))
     elif format_name == "table":  # as wide and as colourful as this terminal is
         stdout().print(comparison_view(comparison))
     else:

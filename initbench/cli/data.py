@@ -19,7 +19,9 @@ def complete_datasets(incomplete: str) -> list[str]:
     return [name for name in datasets if name.startswith(incomplete)]
 
 
-Name = Annotated[str, typer.Argument(help="mnist, fashion_mnist, kmnist or digits.", autocompletion=complete_datasets)]
+Name = Annotated[
+    str, typer.Argument(help="A dataset: mnist, fashion_mnist, kmnist, digits, ...", autocompletion=complete_datasets)
+]
 
 
 @app.command()
@@ -74,10 +76,10 @@ def verify(name: Name = "mnist", data_dir: DataDir = None) -> None:
     from initbench.cli.consoles import stdout, warn
     from initbench.data import datasets
     from initbench.data.roots import places
-    from initbench.report.data_view import checks_table
+    from initbench.report.data_view import checks_view
 
     checks = datasets[name].check(places(data_dir, warn).roots)
-    stdout().print(checks_table(name, checks))
+    stdout().print(checks_view(name, checks))
     if any(check.status != "ok" for check in checks):
         warn(f"{name} is not complete; `initbench data fetch {name}` sets bad files aside and gets what is missing.")
         raise typer.Exit(1)

@@ -74,8 +74,10 @@ class Display:
             self._planned(event)
         elif isinstance(event, EpochDone):
             self.epoch(event)
-            self._advance()
+            self._advance(1)
         elif isinstance(event, RunDone):
+            if not event.reused:
+                self._advance(self.epochs - len(event.result.history))  # of a run that ended early
             self.run(event)
 
     def _planned(self, event: Planned) -> None:
@@ -92,9 +94,9 @@ class Display:
             self._live = Live(console=self.console, get_renderable=self.live, refresh_per_second=4, transient=True)
             self._live.start()
 
-    def _advance(self) -> None:
+    def _advance(self, epochs: int) -> None:
         if self._task is not None:
-            self._bar.advance(self._task)
+            self._bar.advance(self._task, epochs)
 
     def say(self, line: str | Text) -> None:
         """Print one line above the bar."""
@@ -192,7 +194,8 @@ def header(event: Planned) -> Table:
         "device": event.device if event.config["device"] != "auto" else f"{event.device} (auto)",
         "dataset": f"{cells.dataset(dataset)}, {dataset.train_size:,} training and {dataset.test_size:,} test images",
         "parameters": f"{event.parameters:,}",
-        "runs": f"{event.runs} of {event.epochs} epochs" if event.runs > 1 else "",
+        "runs": f"{event.runs} of {event.epochs} epochs each" if event.runs > 1 else "",
+        "seed" if len(event.seeds) == 1 else "seeds": _seeds(event.seeds),
         "folder": event.run_dir or "",
     }
     if event.runs > 1:
@@ -204,6 +207,12 @@ def header(event: Planned) -> Table:
         if fact:
             table.add_row(name, Text(fact))
     return table
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    first, last = seeds[0], seeds[-1]
+    consecutive = len(seeds) > 2 and seeds == tuple(range(first, last + 1))
+    return f"{first} to {last}" if consecutive else ", ".join(map(str, seeds))
 
 
 def _settings(section: dict[str, Any]) -> str:

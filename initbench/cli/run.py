@@ -25,7 +25,7 @@ def run(
     scheme: Annotated[
         str | None, typer.Option(help="The scheme, as name or name:key=value.", autocompletion=complete_schemes)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed of every random stream.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The seed of every random stream.")] = None,
     epochs: arguments.Epochs = None,
     device: arguments.Device = None,
     limit: arguments.Limit = None,

@@ -10,7 +10,7 @@ import typer
 
 from initbench.cli import arguments
 from initbench.cli.run import Format
-from initbench.errors import UsageError
+from initbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from initbench.results import RunResult
@@ -58,7 +58,7 @@ def show(
 
     found = _one(run, runs_dir)
     if isinstance(found, Broken):
-        raise UsageError(f"run {found.path.name} cannot be read: {found.reason}")
+        raise StoreError(f"run {found.path.name} cannot be read: {found.reason}. `initbench runs remove` deletes it.")
     if format_ is Format.json:
         typer.echo(document(found), nl=False)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -30,6 +29,7 @@ from initbench.errors import SchemeError, UsageError, did_you_mean
 from initbench.models import ModelOptions, models
 from initbench.registry import Registry
 from initbench.schemes import parse
+from initbench.schemes.spec import FLOAT32_MAX
 
 BIAS_RULES = ("zeros", "default")
 TAKEN_BY = {"momentum": ("sgd", "rmsprop"), "nesterov": ("sgd",), "betas": ("adam", "adamw")}  # by which optimizers
@@ -100,12 +100,12 @@ def _bias_rule(value: object) -> float | str:
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     try:
-        if is_number and math.isfinite(number := float(value)):  # type: ignore[arg-type]
+        if is_number and abs(number := float(value)) <= FLOAT32_MAX:  # type: ignore[arg-type]
             return number
     except OverflowError:  # an integer that no float can hold
         pass
     hint = did_you_mean(shorten(value), BIAS_RULES) if isinstance(value, str) else ""
-    raise explained(f"got {show(value)}, allowed: {', '.join(BIAS_RULES)} or a finite number.{hint}")
+    raise explained(f"got {show(value)}, allowed: {', '.join(BIAS_RULES)} or a finite float32 number.{hint}")
 
 
 class InitConfig(Section):

@@ -16,7 +16,8 @@ JobT = TypeVar("JobT")
 class Executor(Protocol):
     """`work(job, emit)` is called once per job; (job, result) pairs come in any order, each as soon as it is there.
 
-    An exception from `work` ends the iteration and leaves no process behind, and so does closing the iterator.
+    `emit` is called in the caller's thread only, while the iterator is asked for its next pair. An exception from
+    `work` or `emit` ends the iteration and leaves no process behind, and so does closing the iterator.
     """
 
     def __call__(

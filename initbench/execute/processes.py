@@ -6,9 +6,8 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from initbench.events import Emit, Event
 from initbench.results import RunResult
 
 JobT = TypeVar("JobT")
-POLL_S = 0.05
+POLL_S = 0.05  # how long events may wait while no job ends
 TERMINATE_S = 3  # how long a worker may take to clean up before it is killed
 _events: tuple[Connection, Lock]  # in a worker: the one pipe back that all workers share, and whose turn it is
 
@@ -39,13 +38,16 @@ class Processes:
         """Do the jobs on the workers; raises InitbenchError where a worker dies."""
         context = multiprocessing.get_context("spawn")  # fork copies torch's threads in an unusable state
         receiver, sender = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(
-            min(self.workers, len(jobs)), context, initializer=_start_worker, initargs=(sender, context.Lock())
-        )
-        with _draining(receiver, emit), _ended(pool):
+        pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=(sender, context.Lock()))
+        with receiver, sender, _ended(pool):
             futures = {pool.submit(_work, work, job): job for job in jobs}
-            for future in as_completed(futures):
-                yield futures[future], _result(future)
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                while receiver.poll():
+                    emit(receiver.recv())
+                for future in done:
+                    yield futures[future], _result(future)
 
 
 def _start_worker(sender: Connection, turn: Lock) -> None:
@@ -80,25 +82,6 @@ def _result(future: Future[RunResult]) -> RunResult:
             "a worker process died (killed, or out of memory). Finished runs are kept: give the same command again,"
             " with fewer workers (-j) if memory was short."
         ) from error
-
-
-@contextmanager
-def _draining(receiver: Connection, emit: Emit) -> Iterator[None]:
-    """Hand the workers' events to `emit` from a thread, until the block has ended and the pipe is empty."""
-    ended = threading.Event()
-
-    def drain() -> None:
-        while receiver.poll(POLL_S) or not ended.is_set():
-            if receiver.poll():
-                emit(receiver.recv())
-
-    thread = threading.Thread(target=drain, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=20 * POLL_S)  # a worker that was terminated in mid-message would block it for ever
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from initbench.schemes import SchemeSpec, schemes
 
+DEFAULT_ACTIVATION = "relu"
 DEFAULT_LAYERS = {"fc1": (256, 784), "fc2": (256, 256), "out": (10, 256)}  # of the default model, 784-256-256-10
 
 
@@ -23,7 +24,8 @@ def catalogue_view() -> RenderableType:
         scheme = schemes[name]
         names = Text(name, "bold cyan").append("".join(f"\n{alias}" for alias in schemes.aliases_of(name)), "dim")
         parameters = "\n".join(f"{parameter.name}={parameter.default}" for parameter in scheme.parameters.values())
-        formula = Text(scheme.formula).append(f"\n{scheme.source}", "dim")
+        source = scheme.source.replace("torch.nn.init.", "nn.init.")  # which fits a column at 80
+        formula = Text(scheme.formula).append(f"\n{source}", "dim")
         table.add_row(names, parameters, formula, Text(scheme.good_for))
     return table
 
@@ -53,7 +55,7 @@ def _stds(spec: SchemeSpec) -> RenderableType:
     for heading in ("layer", "weight", "fan in", "fan out", "std by the formula"):
         table.add_column(heading, justify="left" if heading == "layer" else "right", no_wrap=True)
     for layer, (units, inputs) in DEFAULT_LAYERS.items():
-        std = spec.std((units, inputs))
+        std = spec.std((units, inputs), DEFAULT_ACTIVATION)
         shown = "no formula" if std is None else f"{std:.6f}"
         table.add_row(layer, f"{units} x {inputs}", str(inputs), str(units), shown)
     return Group(Text("In the default model, 784-256-256-10:"), table)

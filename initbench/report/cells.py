@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from initbench.results import Comparison, DatasetInfo, SchemeSummary
+from initbench.results import PERCENTILE_MARK, Comparison, DatasetInfo, SchemeSummary
 
 NOTHING = "-"  # shown where there is no number
-PERCENTILE_MARK = "*"
 
 
 class Column(NamedTuple):
@@ -71,10 +70,13 @@ def caption(comparison: Comparison) -> str:
 def method(comparison: Comparison) -> str:
     """Return how the uncertainty was computed."""
     text = f"{_percentage(comparison.confidence)} % intervals: BCa bootstrap over seeds"
-    if any(row.ci_method == "percentile" for row in comparison.schemes):
+    methods = [row.ci_method for row in comparison.schemes] + [pair.ci_method for pair in comparison.pairs]
+    if any(method == "percentile" for method in methods):
         text += f" ({PERCENTILE_MARK} percentile bootstrap, where BCa is undefined)"
     if comparison.pairs:
-        text += "; differences: paired by seed, sign-flip test, p after Holm's correction"
+        text += (
+            "; differences: paired by seed, sign-flip test, p after Holm's correction (intervals: each pair by itself)"
+        )
     return f"{text}."
 
 

@@ -93,7 +93,7 @@ def runs_table(results: Sequence[RunResult]) -> Table:
     for heading in ("seed", "epochs", "status", "test acc, %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
-        facts = str(result.seed), str(result.config["train"]["epochs"]), result.status
+        facts = str(result.seed), str(result.config.get("train", {}).get("epochs", cells.NOTHING)), result.status
         names = Text(result.run_id[:8]), Text(result.scheme), Text(cells.dataset(result.dataset))
         table.add_row(*names, *facts, cells.percent(result.test_accuracy))
     return table

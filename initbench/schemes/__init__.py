@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from initbench.registry import import_siblings
 from initbench.schemes.catalogue import Scheme, register_scheme, schemes
-from initbench.schemes.spec import SchemeSpec, parse
+from initbench.schemes.spec import SchemeSpec, distinct, parse
 
-__all__ = ["Scheme", "SchemeSpec", "parse", "register_scheme", "schemes"]
+__all__ = ["Scheme", "SchemeSpec", "distinct", "parse", "register_scheme", "schemes"]
 
 import_siblings(__name__, list(__path__))

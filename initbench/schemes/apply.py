@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from initbench import seeds
 from initbench.errors import SchemeError
 from initbench.schemes.fans import fans
-from initbench.schemes.gains import resolve_gain
 from initbench.schemes.spec import SchemeSpec, parse
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def initialize(
 
     Weights are the floating-point parameters with two or more dimensions (of Linear, convolutions, embeddings; the
     stacked gates of RNN, GRU, LSTM and the projections of MultiheadAttention one by one). Biases are the
-    one-dimensional parameters named bias* beside a weight. Parameters of normalization layers keep their values.
+    one-dimensional parameters named *bias* beside a weight. Parameters of normalization layers keep their values.
 
     One number is drawn from `generator`; the stream of each parameter is derived from it and from the parameter's
     name, so that adding a layer does not change the draws of the others. All draws are made on the CPU in float32
@@ -39,7 +38,7 @@ def initialize(
 
     Arguments: `scheme`, "name:key=value" or a parsed spec; `bias`, "zeros", "default" (PyTorch's own
     U(±1/sqrt(fan_in))) or a number; `activation`, what gain=auto follows.
-    Raises SchemeError for an unknown scheme, or one that does not fit a weight's shape.
+    Raises SchemeError for an unknown scheme, one that does not fit a weight's shape, or a lazy module.
     """
     import torch
 
@@ -56,12 +55,30 @@ def initialize(
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield (name, weight) for every weight matrix or kernel; stacked ones are split into views."""
-    for name, parameter in module.named_parameters():
-        owner = module.get_submodule(name.rpartition(".")[0])
-        if parameter.dim() >= 2 and parameter.is_floating_point() and parameter.numel():
-            blocks = _stacked(owner, name.rpartition(".")[2])
+    for name, owner, parameter in _parameters(module):
+        own_name = name.rpartition(".")[2]
+        if _is_weight(own_name, parameter):
+            blocks = _stacked(owner, own_name)
             for index, block in enumerate(parameter.chunk(blocks)):
                 yield (f"{name}[{index}]" if blocks > 1 else name), block
+
+
+def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Yield (name, owner, parameter) for all but those of normalization layers; raises SchemeError for lazy ones."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+
+    for name, parameter in module.named_parameters():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise SchemeError(f"{name} has no shape yet; send a batch through the lazy module first.")
+        if not isinstance(owner, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
+            yield name, owner, parameter
+
+
+def _is_weight(own_name: str, parameter: Tensor) -> bool:
+    is_matrix = parameter.dim() >= 2 and parameter.is_floating_point() and parameter.numel() > 0
+    return is_matrix and not own_name.startswith("bias")  # bias_k and bias_v of MultiheadAttention are [1, 1, E]
 
 
 def _stacked(owner: nn.Module, name: str) -> int:
@@ -75,10 +92,9 @@ def _stacked(owner: nn.Module, name: str) -> int:
 
 def _biases(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
     """Yield (name, owner, bias) for every bias that stands beside a weight."""
-    for name, parameter in module.named_parameters():
-        owner = module.get_submodule(name.rpartition(".")[0])
+    for name, owner, parameter in _parameters(module):
         beside_weight = any(sibling.dim() >= 2 for sibling in owner.parameters(recurse=False))
-        if parameter.dim() == 1 and name.rpartition(".")[2].startswith("bias") and beside_weight:
+        if parameter.dim() == 1 and "bias" in name.rpartition(".")[2] and beside_weight:
             yield name, owner, parameter
 
 
@@ -100,11 +116,12 @@ def _listed(numbers: tuple[int, ...]) -> str:
 def _fill_weight(name: str, weight: Tensor, spec: SchemeSpec, activation: str | None, base_seed: int) -> None:
     import torch
 
-    params = dict(spec.params)
-    if "gain" in params:
-        params["gain"] = resolve_gain(params["gain"], activation)
     drawn = torch.empty(weight.shape, dtype=_drawn_dtype(weight))
-    spec.scheme.fill(drawn, generator=seeds.stream(base_seed, "init", name), **params)
+    try:
+        spec.scheme.fill(drawn, generator=seeds.stream(base_seed, "init", name), **spec.resolved(activation))
+    except RuntimeError as error:  # what torch says of a range or a shape that it cannot draw
+        reason = str(error).splitlines()[0]
+        raise SchemeError(f"scheme {str(spec)!r} cannot fill {name}, shape {tuple(weight.shape)}: {reason}") from error
     weight.copy_(drawn)
 
 
@@ -125,6 +142,8 @@ def _default_bias_bound(owner: nn.Module) -> float:
 
     if isinstance(owner, nn.RNNBase):
         return 1 / math.sqrt(owner.hidden_size)
+    if isinstance(owner, nn.Bilinear):
+        return 1 / math.sqrt(owner.in1_features)
     weight = getattr(owner, "weight", None)
     return 1 / math.sqrt(fans(tuple(weight.shape))[0]) if weight is not None and weight.numel() else 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from initbench.registry import Registry
 
 Fill = TypeVar("Fill", bound=Callable[..., None])
 Std = Callable[..., float]
+Check = Callable[..., None]
 ANY_MATRIX = (2, 3, 4, 5)  # Linear weights and the kernels of 1-, 2- and 3-d convolutions
 
 
@@ -33,7 +35,8 @@ class Scheme:
 
     `fill(weight, generator=..., **params)` overwrites `weight` in place. `std(shape, **params)` is the standard
     deviation of its entries that the formula promises for a weight of that shape (None where no formula exists).
-    `dimensions` are the numbers of tensor dimensions that it is defined on.
+    `check(**params)` raises SchemeError for values that do not go together. `dimensions` are the numbers of tensor
+    dimensions that it is defined on.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Scheme:
     source: str
     good_for: str
     std: Std | None
+    check: Check | None
     dimensions: tuple[int, ...]
 
     @property
@@ -62,6 +66,7 @@ def register_scheme(
     good_for: str,
     aliases: tuple[str, ...] = (),
     std: Std | None = None,
+    check: Check | None = None,
     dimensions: tuple[int, ...] = ANY_MATRIX,
 ) -> Callable[[Fill], Fill]:
     """Register the decorated function as scheme `name`.
@@ -73,7 +78,7 @@ def register_scheme(
 
     def decorate(fill: Fill) -> Fill:
         parameters = _parameters(name, fill)
-        schemes.add(name, Scheme(name, fill, parameters, formula, source, good_for, std, dimensions), aliases)
+        schemes.add(name, Scheme(name, fill, parameters, formula, source, good_for, std, check, dimensions), aliases)
         return fill
 
     return decorate
@@ -84,14 +89,23 @@ def _parameters(scheme: str, fill: Callable[..., None]) -> Mapping[str, Paramete
     if "generator" not in (keyword.name for keyword in keywords):
         raise UsageError(f"scheme {scheme!r} must take the keyword `generator`: every draw comes from it.")
     own = [keyword for keyword in keywords if keyword.name != "generator"]
+    module_globals = getattr(fill, "__globals__", {})  # a functools.partial has none
     for keyword in own:
         if keyword.default is inspect.Parameter.empty or keyword.kind is not inspect.Parameter.KEYWORD_ONLY:
             raise UsageError(f"parameter {keyword.name!r} of scheme {scheme!r} must be keyword-only with a default.")
-    return types.MappingProxyType({keyword.name: _parameter(keyword) for keyword in own})
+    return types.MappingProxyType(
+        {one.name: Parameter(one.name, one.default, TypeAdapter(_type(one, module_globals))) for one in own}
+    )
 
 
-def _parameter(keyword: inspect.Parameter) -> Parameter:
-    """Take the type from the annotation; from the default where that is missing or postponed (a string)."""
-    postponed = keyword.annotation is inspect.Parameter.empty or isinstance(keyword.annotation, str)
-    annotation = type(keyword.default) if postponed else keyword.annotation
-    return Parameter(keyword.name, keyword.default, TypeAdapter(annotation))
+def _type(keyword: inspect.Parameter, module_globals: dict[str, Any]) -> Any:
+    """Return the annotation, resolved where it is postponed (a string); the default's type where there is none."""
+    if keyword.annotation is inspect.Parameter.empty:
+        return type(keyword.default)
+    if not isinstance(keyword.annotation, str):
+        return keyword.annotation
+    holder = types.SimpleNamespace(__annotations__={keyword.name: keyword.annotation})
+    try:
+        return typing.get_type_hints(holder, module_globals, include_extras=True)[keyword.name]
+    except NameError:  # a name that is imported for type checkers only
+        return type(keyword.default)

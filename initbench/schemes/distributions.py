@@ -11,12 +11,21 @@ from initbench.schemes.catalogue import register_scheme
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+FLAT = 1e-6  # an interval with less of the normal's mass than this is so narrow that the density is flat on it
 Scale = Annotated[float, Field(ge=0)]
 
 
-def _ordered(a: float, b: float) -> None:
+def ordered(a: float, b: float) -> None:
+    """Raise SchemeError unless a < b."""
     if a >= b:
         raise SchemeError(f"the lower bound a={a} must lie below the upper bound b={b}.")
+
+
+def around_the_mean(mean: float, std: float, a: float, b: float) -> None:
+    """Raise SchemeError unless a < b and the mean is between them, where torch's way of drawing is exact."""
+    ordered(a, b)
+    if not a <= mean <= b:
+        raise SchemeError(f"mean={mean} must lie within the bounds a={a} and b={b}.")
 
 
 @register_scheme(
@@ -25,12 +34,12 @@ def _ordered(a: float, b: float) -> None:
     source="torch.nn.init.uniform_",
     good_for="a lesson: 'random' that ignores the layer's size",
     std=lambda shape, a, b: (b - a) / math.sqrt(12),
+    check=ordered,
 )
 def uniform(weight: "Tensor", *, generator: "Generator", a: float = 0.0, b: float = 1.0) -> None:
     """Draw from the uniform distribution on [a, b)."""
     from torch.nn import init
 
-    _ordered(a, b)
     init.uniform_(weight, a, b, generator=generator)
 
 
@@ -51,11 +60,11 @@ def normal(weight: "Tensor", *, generator: "Generator", mean: float = 0.0, std: 
 
 def truncated_normal_std(mean: float, std: float, a: float, b: float) -> float:
     """Return the std of N(mean, std^2) cut to [a, b] (Johnson, Kotz & Balakrishnan 1994, section 13.10.1)."""
-    if std == 0 or a >= b:
-        return 0.0
     low, high = (a - mean) / std, (b - mean) / std
     mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
     density_low, density_high = (math.exp(-z * z / 2) / math.sqrt(2 * math.pi) for z in (low, high))
+    if mass < FLAT:
+        return (b - a) / math.sqrt(12)
     shift = (density_low - density_high) / mass
     return std * math.sqrt(1 + (low * density_low - high * density_high) / mass - shift**2)
 
@@ -67,6 +76,7 @@ def truncated_normal_std(mean: float, std: float, a: float, b: float) -> float:
     source="torch.nn.init.trunc_normal_",
     good_for="transformers (std=0.02); no outliers",
     std=lambda shape, mean, std, a, b: truncated_normal_std(mean, std, a, b),
+    check=around_the_mean,
 )
 def trunc_normal(
     weight: "Tensor",
@@ -80,9 +90,6 @@ def trunc_normal(
     """Draw from the normal distribution, redrawn outside of [a, b]."""
     from torch.nn import init
 
-    _ordered(a, b)
-    if not a <= mean <= b:
-        raise SchemeError(f"mean={mean} must lie within the bounds a={a} and b={b}.")
     init.trunc_normal_(weight, mean, std, a, b, generator=generator)
 
 
@@ -113,7 +120,6 @@ def sparse(
     torch.nn.init.normal_(weight, 0.0, std, generator=generator)
     # Not torch's sparse_: up to 2.15 it picks the zeros from the global generator, whatever `generator` is.
     zeros_per_column = math.ceil(sparsity * weight.shape[0])
-    rank = (
-        torch.rand(weight.shape, generator=generator).argsort(dim=0).argsort(dim=0)
-    )  # [O,I], a permutation per column
+    order = torch.rand(weight.shape, generator=generator).argsort(dim=0)  # [O,I]
+    rank = order.argsort(dim=0)  # [O,I], each column a permutation of 0 ... O-1
     weight[rank < zeros_per_column] = 0.0

@@ -7,13 +7,15 @@ the two equal). torch defines none for elu, gelu, silu and softsign.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from initbench.errors import SchemeError
 
 LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 NamedGain = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
-Gain = float | NamedGain | Literal["auto"]
+Gain = Annotated[float, Field(ge=0)] | NamedGain | Literal["auto"]
 
 GAINS: dict[str, float] = {
     "linear": 1.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,9 @@ from pydantic import ValidationError
 
 from initbench.errors import SchemeError, UsageError, unknown
 from initbench.schemes.catalogue import Scheme, schemes
+from initbench.schemes.gains import resolve_gain
+
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,15 @@ class SchemeSpec:
         defaults = self.scheme.parameters
         return _join(self.name, {key: value for key, value in self.params.items() if value != defaults[key].default})
 
-    def std(self, shape: tuple[int, ...]) -> float | None:
+    def resolved(self, activation: str | None) -> Mapping[str, Any]:
+        """Return the parameters with gain=auto replaced by the gain of `activation`; raises SchemeError without one."""
+        if "gain" not in self.params:
+            return self.params
+        return {**self.params, "gain": resolve_gain(self.params["gain"], activation)}
+
+    def std(self, shape: tuple[int, ...], activation: str | None = None) -> float | None:
         """Return the standard deviation that the formula promises for a weight [out, in, *kernel], if there is one."""
-        return self.scheme.std(shape, **self.params) if self.scheme.std else None
+        return self.scheme.std(shape, **self.resolved(activation)) if self.scheme.std else None
 
     def __str__(self) -> str:
         return _join(self.name, self.params)
@@ -59,7 +67,22 @@ def parse(text: str) -> SchemeSpec:
         raise SchemeError(str(error)) from None
     given = _settings(scheme, settings)
     params = {key: given.get(key, parameter.default) for key, parameter in scheme.parameters.items()}
+    if scheme.check:
+        scheme.check(**params)
     return SchemeSpec(scheme.name, types.MappingProxyType(params))
+
+
+def distinct(texts: Iterable[str]) -> list[str]:
+    """Return the texts, all of which parse; raises SchemeError for none, or for two that mean the same scheme."""
+    meanings: dict[str, str] = {}
+    for text in texts:
+        meaning = str(parse(text))
+        if meaning in meanings:
+            raise SchemeError(f"schemes {meanings[meaning]!r} and {text!r} are the same scheme; name each once.")
+        meanings[meaning] = text
+    if not meanings:
+        raise SchemeError("no schemes given; name at least one, for example --schemes xavier,he.")
+    return list(meanings.values())
 
 
 def _settings(scheme: Scheme, settings: Iterable[str]) -> dict[str, Any]:
@@ -82,6 +105,6 @@ def _value(scheme: Scheme, key: str, text: str) -> Any:
         value = scheme.parameters[key].adapter.validate_python(text)
     except ValidationError as error:
         raise SchemeError(f"{where}: {'; or '.join(e['msg'] for e in error.errors())}.") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SchemeError(f"{where}: not a finite number.")
+    if isinstance(value, float) and not abs(value) <= FLOAT32_MAX:
+        raise SchemeError(f"{where}: not a finite number that float32 can hold.")
     return value

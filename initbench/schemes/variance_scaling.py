@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 GLOROT = "Glorot & Bengio 2010, section 4.2.1, eq. 12 and 16"
 HE = "He et al. 2015, section 2.2, eq. 10 and 14"
 LECUN = "LeCun et al. 1998, section 4.6; Klambauer et al. 2017"
-PYTORCH_GAIN = 1 / math.sqrt(
-    3
-)  # kaiming_uniform_(a=sqrt(5)): gain sqrt(2 / (1 + 5)), so that the bound is 1/sqrt(fan_in)
+# kaiming_uniform_(a=sqrt(5)) has gain sqrt(2 / (1 + 5)), which makes the bound 1/sqrt(fan_in)
+PYTORCH_GAIN = 1 / math.sqrt(3)
 
 
 def scaled_std(shape: tuple[int, ...], gain: Gain, mode: Mode) -> float:

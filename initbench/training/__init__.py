@@ -1,5 +1,5 @@
-"""Training: one model on one dataset with one config. No files, no printing: data in, an outcome and callbacks out."""
+"""Training: one model on one dataset with one config. No files, no printing: data in, rows out through a callback."""
 
-from initbench.training.loop import Outcome, train
+from initbench.training.loop import train
 
-__all__ = ["Outcome", "train"]
+__all__ = ["train"]

@@ -24,15 +24,6 @@ from initbench.training.pixels import accuracy, to_float
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training came to: a row per finished epoch, and where the loss stopped being finite, if it did."""
-
-    history: tuple[EpochRow, ...]
-    divergence: Divergence | None
-    train_s: float
-
-
-@dataclass(frozen=True)
 class _Trainee:
     """Everything that one step touches."""
 
@@ -48,22 +39,21 @@ def steps_per_epoch(images: int, batch_size: int, drop_last: bool) -> int:
     return images // batch_size if drop_last else math.ceil(images / batch_size)
 
 
-def train(model: nn.Module, dataset: Dataset, config: Config, on_epoch: Callable[[EpochRow], None]) -> Outcome:
-    """Train `model` on `dataset` (both on one device) as `config` says; call `on_epoch` after each epoch.
+def train(
+    model: nn.Module, dataset: Dataset, config: Config, on_epoch: Callable[[EpochRow], None]
+) -> Divergence | None:
+    """Train `model` on `dataset` (both on one device) as `config` says; call `on_epoch` with each epoch's row.
 
-    The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss that is
-    not finite ends the training after the epoch it occurs in, which then has no row.
+    The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss or a weight
+    that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
     """
     trainee = _trainee(model, config, len(dataset.train_labels))
-    history: list[EpochRow] = []
-    started = time.perf_counter()
     for epoch in range(1, config.train.epochs + 1):
         row = _epoch(trainee, dataset, config, epoch)
         if isinstance(row, Divergence):
-            return Outcome(tuple(history), row, time.perf_counter() - started)
-        history.append(row)
+            return row
         on_epoch(row)
-    return Outcome(tuple(history), None, time.perf_counter() - started)
+    return None
 
 
 def _trainee(model: nn.Module, config: Config, images: int) -> _Trainee:
@@ -80,9 +70,8 @@ def _epoch(trainee: _Trainee, dataset: Dataset, config: Config, epoch: int) -> E
     order = _order(config, epoch, len(dataset.train_labels)).to(dataset.train_labels.device)
     seed_dropout(trainee.model, config.seed, epoch, order.device)
     losses, logits = _steps(trainee, dataset, order, config.data.batch_size)
-    finite = losses.isfinite()
-    if not finite.all():
-        return Divergence(epoch=epoch, step=int(finite.int().argmin()) + 1)
+    if (step := _first_step_astray(trainee, losses)) is not None:
+        return Divergence(epoch=epoch, step=step)
     return EpochRow(
         epoch=epoch,
         train_loss=_mean_loss(losses, len(order), config.data.batch_size),
@@ -90,6 +79,15 @@ def _epoch(trainee: _Trainee, dataset: Dataset, config: Config, epoch: int) -> E
         test_accuracy=accuracy(trainee.model, dataset.test_images, dataset.test_labels, config.data.eval_scale),
         seconds=time.perf_counter() - started,
     )
+
+
+def _first_step_astray(trainee: _Trainee, losses: Tensor) -> int | None:
+    """Return the first step (from 1) whose loss is not finite; the last one where only the weights after it are not."""
+    finite = losses.isfinite()
+    if not finite.all():
+        return int(finite.int().argmin()) + 1
+    weights_finite = all(bool(parameter.isfinite().all()) for parameter in trainee.parameters)
+    return None if weights_finite else len(losses)
 
 
 def _order(config: Config, epoch: int, images: int) -> Tensor:

@@ -202,7 +202,8 @@ def test_runs_list_names_what_it_cannot_read(invoke: Invoke) -> None:
     ended = invoke("runs", "list")
     assert ended.code == 0
     assert "skipped [red]-seed0-0123456789abcdef" in ended.err
-    assert invoke("runs", "show", "0123").code == 2
+    assert invoke("runs", "show", "0123").code == 1
+    assert invoke("runs", "remove", "0123").code == 0
 
 
 def test_version(invoke: Invoke) -> None:
@@ -225,8 +226,16 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "unfit scheme": (("run", "tiny.yaml", "--scheme", "dirac"), 2, "'dirac' fills tensors with 3, 4 or 5"),
     "negative size": (("run", "tiny.yaml", "--set", "model.hidden=[-4]"), 2, "model.hidden"),
     "negative lr": (("run", "tiny.yaml", "--set", "train.lr=-1"), 2, "train.lr"),
-    "negative limit": (("run", "tiny.yaml", "--limit", "-5"), 2, "data.limit"),
-    "zero epochs": (("run", "tiny.yaml", "--epochs", "0"), 2, "train.epochs"),
+    "negative limit": (("run", "tiny.yaml", "--limit", "-5"), 2, "--limit"),
+    "negative limit by --set": (("run", "tiny.yaml", "--set", "data.limit=-5"), 2, "data.limit"),
+    "negative seed": (("run", "tiny.yaml", "--seed", "-1"), 2, "--seed"),
+    "negative gain": (("run", "tiny.yaml", "--scheme", "xavier:gain=-1"), 2, "gain=-1"),
+    "weights beyond float32": (("run", "tiny.yaml", "--scheme", "constant:val=1e300"), 2, "float32"),
+    "bias beyond float32": (("run", "tiny.yaml", "--set", "init.bias=1e300"), 2, "init.bias"),
+    "range beyond float32": (("run", "tiny.yaml", "--scheme", "uniform:a=-3e38:b=3e38"), 2, "cannot fill fc1.weight"),
+    "bounds the wrong way round": (("schemes", "uniform:a=2:b=1"), 2, "a=2.0 must lie below"),
+    "the same scheme twice": (("compare", "--schemes", "he,kaiming"), 2, "are the same scheme"),
+    "zero epochs": (("run", "tiny.yaml", "--epochs", "0"), 2, "--epochs"),
     "zero seeds": (("compare", "--schemes", "he", "--seeds", "0"), 2, "--seeds"),
     "name with ../": (("run", "tiny.yaml", "--set", "name=../x"), 2, "name"),
     "name with markup": (("run", "tiny.yaml", "--set", "name='[red]'"), 2, "name"),
@@ -327,3 +336,4 @@ def test_an_interrupted_comparison_exits_130_or_143_and_leaves_no_half_run(
     assert running.returncode == code
     assert "Traceback" not in err
     assert list((tmp_path / "runs").iterdir()) == []
+    assert ("Finished runs are kept" in err) == (code == 130)

@@ -137,9 +137,9 @@ def test_the_defaults() -> None:
         ("init: {scheme: normal, std: 1:mean=3}", "1:29: init.std: got '1:mean=3', allowed: one number or word."),
         ("init: {scheme: normal, std: abc}", "1:29: init.std: scheme 'normal': std=abc: "),
         ("init: {bias: zero}",
-         "1:14: init.bias: got 'zero', allowed: zeros, default or a finite number. Did you mean 'zeros'?"),
-        ("init: {bias: true}", "1:14: init.bias: got true, allowed: zeros, default or a finite number."),
-        ("init: {bias: .nan}", "1:14: init.bias: got nan, allowed: zeros, default or a finite number."),
+         "1:14: init.bias: got 'zero', allowed: zeros, default or a finite float32 number. Did you mean 'zeros'?"),
+        ("init: {bias: true}", "1:14: init.bias: got true, allowed: zeros, default or a finite float32 number."),
+        ("init: {bias: .nan}", "1:14: init.bias: got nan, allowed: zeros, default or a finite float32 number."),
         # data
         ("data: {name: mnits}", "1:14: data.name: unknown dataset 'mnits'. Did you mean 'mnist'?"),
         ("data: {batch_size: 0}", "1:20: data.batch_size: got 0, allowed: a whole number from 1 to 1000000."),

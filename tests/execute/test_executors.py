@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ class FakeJob:
 def work(job: FakeJob, emit: Emit) -> RunResult:
     """Do what the job says; the result's run_id names the process."""
     emit(Notice(f"seed {job.seed}"))
+    if job.deed == "chatter":  # more than a pipe holds
+        for _ in range(5_000):
+            emit(Notice("x" * 100))
     if job.deed == "raise":
         raise StoreError("disk full")
     if job.deed == "die":
@@ -62,6 +66,21 @@ def test_an_error_ends_the_iteration_and_leaves_no_process(execute: Executor) ->
     with pytest.raises(StoreError, match="disk full"):
         list(execute([FakeJob(0, "raise"), *(FakeJob(seed) for seed in range(1, 4))], work, lambda event: None))
     assert not multiprocessing.active_children()
+
+
+def test_an_error_in_the_callback_ends_the_iteration_too(execute: Executor) -> None:
+    def refuse(event: Event) -> None:
+        raise ValueError("no more events, please")
+
+    with pytest.raises(ValueError, match="no more events"):
+        list(execute([FakeJob(seed, "chatter") for seed in range(4)], work, refuse))
+    assert not multiprocessing.active_children()
+
+
+def test_the_callback_is_called_in_this_thread_only(execute: Executor) -> None:
+    threads = set[int]()
+    list(execute([FakeJob(seed) for seed in range(4)], work, lambda event: threads.add(threading.get_ident())))
+    assert threads == {threading.get_ident()}
 
 
 def test_closing_the_iterator_leaves_no_process(execute: Executor) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from initbench.data import FileCheck
 from initbench.report.catalogue import catalogue_view, scheme_view
-from initbench.report.data_view import checks_table
+from initbench.report.data_view import checks_view
 from initbench.report.run_view import runs_table
 from initbench.schemes import parse, schemes
 
@@ -46,6 +46,6 @@ def test_each_scheme_is_explained_with_its_formula_and_source(name: str) -> None
 
 def test_a_verification_names_what_is_bad() -> None:
     checks = [FileCheck(Path("[b]") / "a.gz", "MD5", "ok"), FileCheck(Path("[b]") / "b.gz", "MD5", "bad", "MD5 is 0")]
-    text = shown(checks_table("mnist", checks))
+    text = shown(checks_view("mnist", checks))
     assert "mnist in [b]" in text
     assert "bad: MD5 is 0" in text

@@ -1,6 +1,7 @@
 """The one table of the scheme tests: a new scheme is one new row.
 
-A row: the spec, the distribution that it draws from (scipy; None where it is no i.i.d. draw), given the weight's shape.
+A row: the spec, and what its entries are: independent draws from a distribution (scipy's, given the weight's shape),
+DEPENDENT draws, or FIXED, the same for every seed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 from scipy import stats
 
 Shape = tuple[int, ...]
-Distribution = Callable[[Shape], Any] | None
+FIXED, DEPENDENT = "fixed", "dependent"
+Entries = Callable[[Shape], Any] | str
 
 
 def fan_in(shape: Shape) -> int:
@@ -32,15 +34,15 @@ def normal(variance: float) -> Any:
     return stats.norm(0, math.sqrt(variance))
 
 
-SCHEMES: dict[str, Distribution] = {
-    "constant:val=0.3": None,
-    "zeros": None,
-    "ones": None,
-    "eye": None,
-    "dirac": None,
-    "sparse:sparsity=0.25:std=0.5": None,
-    "orthogonal": None,
-    "orthogonal:gain=2.0": None,
+SCHEMES: dict[str, Entries] = {
+    "constant:val=0.3": FIXED,
+    "zeros": FIXED,
+    "ones": FIXED,
+    "eye": FIXED,
+    "dirac": FIXED,
+    "sparse:sparsity=0.25:std=0.5": DEPENDENT,
+    "orthogonal": DEPENDENT,
+    "orthogonal:gain=2.0": DEPENDENT,
     "uniform:a=-0.5:b=2.0": lambda shape: stats.uniform(-0.5, 2.5),
     "normal:mean=1.0:std=0.5": lambda shape: stats.norm(1.0, 0.5),
     "trunc_normal:mean=0.2:std=1.5:a=-1.0:b=2.0": lambda shape: stats.truncnorm(-1.2 / 1.5, 1.8 / 1.5, 0.2, 1.5),

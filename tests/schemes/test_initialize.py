@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -64,15 +65,35 @@ def test_default_bias_is_uniform_within_one_over_sqrt_fan_in() -> None:
     layer = nn.Linear(100, 5_000)
     initialize(layer, "zeros", generator=generator())
     assert layer.bias.abs().max() <= 1 / math.sqrt(100) + 1e-8
-    assert float(layer.bias.std()) == pytest.approx(1 / math.sqrt(3 * 100), rel=0.05)
+    assert float(layer.bias.detach().std()) == pytest.approx(1 / math.sqrt(3 * 100), rel=0.05)
 
 
 def test_normalization_layers_keep_their_values() -> None:
-    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LayerNorm(6))
-    initialize(model, "ones", generator=generator(), bias=7)
-    for norm in (model[1], model[2]):
-        assert torch.equal(norm.weight, torch.ones(6))
-        assert torch.equal(norm.bias, torch.zeros(6))
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LayerNorm(6), nn.LayerNorm((3, 6)), nn.GroupNorm(2, 6))
+    initialize(model, "normal", generator=generator(), bias=7)
+    for norm in list(model)[1:]:
+        assert (norm.weight == 1).all()
+        assert (norm.bias == 0).all()
+
+
+def test_a_lazy_module_is_one_clear_error() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: lazy modules are experimental
+        module = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(SchemeError, match=r"0.weight has no shape yet"):
+        initialize(module, "he", generator=generator())
+
+
+def test_what_torch_cannot_draw_is_one_clear_error() -> None:
+    with pytest.raises(SchemeError, match=r"cannot fill weight, shape \(3, 4\)"):
+        initialize(nn.Linear(4, 3), "uniform:a=-3e38:b=3e38", generator=generator())
+
+
+def test_the_default_bias_of_bilinear_is_torchs() -> None:
+    layer = nn.Bilinear(4, 9, 2_000)
+    initialize(layer, "he", generator=generator())
+    bound = float(layer.bias.detach().abs().max())
+    assert 0.49 < bound <= 0.5  # 1 / sqrt(in1_features)
 
 
 @pytest.mark.parametrize(("cell", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
@@ -92,6 +113,16 @@ def test_attention_projections_are_filled_one_by_one() -> None:
     assert layer.in_proj_weight.abs().max() <= math.sqrt(6 / 32)  # of one 16 x 16 block, not of 48 x 16
     assert layer.in_proj_weight.abs().max() > math.sqrt(6 / 64)
     assert not layer.in_proj_bias.any()
+    initialize(layer, "xavier", generator=generator(), bias=0.5)
+    assert (layer.in_proj_bias == 0.5).all()
+
+
+def test_the_extra_keys_of_attention_are_no_weights() -> None:
+    layer = nn.MultiheadAttention(16, 2, add_bias_kv=True)
+    assert layer.bias_k is not None
+    before = layer.bias_k.detach().clone()
+    initialize(layer, "ones", generator=generator())
+    assert torch.equal(layer.bias_k, before)
 
 
 def test_tied_weights_are_filled_once_and_stay_tied() -> None:

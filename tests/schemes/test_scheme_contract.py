@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from scheme_table import SCHEMES, SHAPES, Shape
+from scheme_table import FIXED, SCHEMES, SHAPES, Shape
 from scipy import stats
 from torch import Tensor
 
@@ -18,9 +18,9 @@ FITTING = [
     for kind, shape in SHAPES.items()
     if len(shape) in parse(spec).scheme.dimensions
 ]
-RANDOM = [
-    case for case in FITTING if parse(str(case.values[0])).name not in {"constant", "zeros", "ones", "eye", "dirac"}
-]
+RANDOM = [case for case in FITTING if SCHEMES[str(case.values[0])] != FIXED]
+SAME_FOR_EVERY_SEED = [case for case in FITTING if SCHEMES[str(case.values[0])] == FIXED]
+INDEPENDENT = [case for case in FITTING if callable(SCHEMES[str(case.values[0])])]
 
 
 def drawn(text: str, shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -51,20 +51,26 @@ def test_same_seed_same_bits_other_seed_other_bits_and_no_global_draw(spec: str,
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize(("spec", "shape"), SAME_FOR_EVERY_SEED)
+def test_fixed_schemes_ignore_the_seed(spec: str, shape: Shape) -> None:
+    assert torch.equal(drawn(spec, shape, seed=1), drawn(spec, shape, seed=2))
+
+
 @pytest.mark.parametrize(("spec", "shape"), FITTING)
 def test_std_is_what_the_formula_promises(spec: str, shape: Shape) -> None:
     promised = parse(spec).std(shape)
-    assert promised is not None
+    if promised is None:
+        pytest.skip("the scheme promises no std")
     measured = float(drawn(spec, shape, dtype=torch.float64).std(correction=0))
     # 5 standard errors of a sample std: normal entries 1/sqrt(2n); sparse ones have kurtosis 3/(1-s), so a little more
     assert measured == pytest.approx(promised, rel=5 * math.sqrt(1 / math.prod(shape)), abs=1e-12)
 
 
-@pytest.mark.parametrize(("spec", "shape"), [case for case in FITTING if SCHEMES[str(case.values[0])]])
+@pytest.mark.parametrize(("spec", "shape"), INDEPENDENT)
 def test_distribution_is_the_named_one(spec: str, shape: Shape) -> None:
-    make = SCHEMES[spec]
-    assert make is not None
-    distribution = make(shape)
+    entries = SCHEMES[spec]
+    assert callable(entries)
+    distribution = entries(shape)
     weight = drawn(spec, shape, dtype=torch.float64)
     assert stats.kstest(weight.flatten().numpy(), distribution.cdf).pvalue > 1e-3
     low, high = distribution.support()

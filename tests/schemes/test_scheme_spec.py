@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -39,6 +41,11 @@ def test_parse(text: str, canonical: str, label: str) -> None:
         ("normal:std", "'std' is not a parameter; write name:key=value"),
         ("normal:std=1:std=2", "parameter 'std' is given twice"),
         ("normal:std=-1", "std=-1"),
+        ("xavier:gain=-1", "gain=-1"),
+        ("constant:val=1e39", "float32"),
+        ("uniform:a=1:b=1", "a=1.0 must lie below"),
+        ("trunc_normal:a=3:b=2", "a=3.0 must lie below"),
+        ("trunc_normal:mean=9", "mean=9.0 must lie within"),
         ("normal:std=one", "std=one"),
         ("normal:mean=nan", "not a finite number"),
         ("normal:std=inf", "not a finite number"),
@@ -58,9 +65,6 @@ def test_wrong_specs(text: str, message: str) -> None:
     ("text", "activation", "message"),
     [
         ("dirac", "relu", "scheme 'dirac' fills tensors with 3, 4 or 5 dimensions, but weight has 2, shape (3, 4)"),
-        ("uniform:a=1:b=1", "relu", "a=1.0 must lie below"),
-        ("trunc_normal:a=3:b=2", "relu", "a=3.0 must lie below"),
-        ("trunc_normal:mean=9", "relu", "mean=9.0 must lie within"),
         ("xavier:gain=auto", "gelu", "torch defines no gain for activation 'gelu'"),
         ("xavier:gain=auto", None, "gain=auto needs an activation"),
     ],
@@ -96,6 +100,21 @@ def test_a_registered_scheme_is_found_by_name_with_its_parameters(monkeypatch: p
     assert torch.equal(layer.weight, torch.full((3, 4), 0.25))
     with pytest.raises(UsageError, match="'tiny' is registered already"):
         register_scheme("tiny", formula="", source="", good_for="")(tiny)
+
+
+def test_postponed_annotations_are_what_values_are_checked_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This module postpones its annotations, as a user's may: the default's type is not the parameter's."""
+    monkeypatch.setattr(schemes, "_items", dict(schemes._items))
+
+    @register_scheme("postponed", formula="", source="", good_for="")
+    def postponed(
+        weight: torch.Tensor, *, generator: torch.Generator, scale: float = 1, mode: Literal["a", "b"] | None = None
+    ) -> None:
+        weight.fill_(scale)
+
+    assert parse("postponed:scale=0.5:mode=b").params == {"scale": 0.5, "mode": "b"}
+    with pytest.raises(SchemeError, match="mode=c"):
+        parse("postponed:mode=c")
 
 
 def test_a_scheme_must_take_a_generator_and_have_defaults() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from initbench import make_config, seeds
 from initbench.config import Config
 from initbench.data import Dataset
 from initbench.results import Divergence, EpochRow
-from initbench.training import Outcome, train
+from initbench.training import train
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
 from initbench.training.pixels import accuracy, to_float
@@ -36,9 +37,16 @@ def config(**settings: Any) -> Config:
     return make_config({"model": {"hidden": [16]}, "data": {"batch_size": 50}, "train": {"epochs": 3}}, overrides)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    history: tuple[EpochRow, ...]
+    divergence: Divergence | None
+
+
 def trained(settings: Config, data: Dataset) -> tuple[nn.Module, Outcome]:
-    model = initialized_model(settings, data)
-    return model, train(model, data, settings, lambda row: None)
+    model, rows = initialized_model(settings, data), list[EpochRow]()
+    divergence = train(model, data, settings, rows.append)
+    return model, Outcome(tuple(rows), divergence)
 
 
 def plain_loop(settings: Config, data: Dataset) -> tuple[nn.Module, list[tuple[float, float, float]]]:
@@ -152,11 +160,19 @@ def test_weights_too_large_for_float32_diverge_at_the_first_step() -> None:
 
 
 def test_callback_gets_every_row_in_order() -> None:
-    rows: list[EpochRow] = []
-    settings = config()
-    outcome = train(initialized_model(settings, dataset()), dataset(), settings, rows.append)
-    assert tuple(rows) == outcome.history
-    assert [row.epoch for row in rows] == [1, 2, 3]
+    _, outcome = trained(config(), dataset())
+    assert outcome.divergence is None
+    assert [row.epoch for row in outcome.history] == [1, 2, 3]
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_a_divergence_too() -> None:
+    """One step of SGD with a finite loss, at a rate that carries the weights beyond float32."""
+    settings = config(model__hidden="[]", init__scheme="normal:std=1e30", train__optimizer="sgd", train__epochs=1)
+    assert trained(settings, dataset(50))[1].divergence is None  # the loss is finite, and so is a small step
+    extreme = settings.model_copy(update={"train": settings.train.model_copy(update={"lr": 1e39})})
+    _, outcome = trained(extreme, dataset(50))
+    assert outcome.history == ()
+    assert outcome.divergence == Divergence(epoch=1, step=1)
 
 
 def test_the_order_of_the_data_does_not_depend_on_the_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
