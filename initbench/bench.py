@@ -63,6 +63,10 @@ def compare(
     `if __name__ == "__main__"`). Runs that `runs_dir` holds already are not trained again, unless `fresh`.
     Raises UsageError for unknown or equal schemes, and SchemeError, before any training, for one that does not fit.
     """
+    if jobs < 1 or not 0 <= target_accuracy <= 1:
+        raise UsageError(f"jobs={jobs}, target_accuracy={target_accuracy}: give 1 or more, and a fraction from 0 to 1.")
+    if isinstance(schemes, str):
+        raise UsageError(f"schemes is the text {schemes!r}; give a list, such as {schemes.split(',')!r}.")
     base = _resolve(config)
     chosen = _chosen_seeds(base.seed, seeds)
     configs = {label: [_variant(base, label, seed) for seed in chosen] for label in distinct(schemes)}

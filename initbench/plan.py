@@ -81,7 +81,7 @@ def _check_batch_norm(model: nn.Module, config: Config, dataset: DatasetInfo) ->
     if single and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
         raise UsageError(
             "batch normalization cannot be trained on a batch of one image, which data.batch_size"
-            f" {config.data.batch_size} leaves here. Change data.batch_size or set data.drop_last=true."
+            f" {config.data.batch_size} leaves here. Choose another data.batch_size."
         )
 
 

@@ -12,6 +12,7 @@ A run is written into a hidden folder and renamed when it is complete, so that a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -36,8 +37,8 @@ RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def folder_name(label: str, seed: int, run_id: str) -> str:
-    """Return the name of a run's folder; every character outside of [A-Za-z0-9._-] becomes '-'."""
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
+    """Return the name of a run's folder; characters outside of [A-Za-z0-9._+] become '-'."""
+    slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).strip("-.")
     return f"{slug or 'run'}-seed{seed}-{run_id}"
 
 
@@ -59,7 +60,7 @@ class Store:
         """Return the run with this id, if it is there, readable, and did not fail."""
         for path in self._folders():
             found = self._read(path) if path.name.endswith(f"-{run_id}") else None
-            if isinstance(found, RunResult) and found.status != "failed":
+            if isinstance(found, RunResult) and found.run_id == run_id and found.status != "failed":
                 return found
         return None
 
@@ -117,14 +118,18 @@ class Store:
 
     def _folders(self) -> list[Path]:
         with _disk_errors(self.root):
-            return sorted(filter(_looks_like_run, self.root.iterdir())) if self.root.is_dir() else []
+            return sorted(filter(_looks_like_run, self.root.iterdir())) if self.root.exists() else []
 
     def _read(self, path: Path) -> RunResult | Broken:
         try:
             result = RunResult.model_validate_json((path / "result.json").read_bytes())
-        except (OSError, ValidationError) as error:
-            first_line = str(error).splitlines()[0]
-            return Broken(path, f"result.json: {first_line}")
+        except OSError as error:
+            return Broken(path, f"result.json: {error.strerror}")
+        except ValidationError as error:
+            problem = error.errors()[0]
+            return Broken(
+                path, f"result.json: {'.'.join(map(str, problem['loc']))}: {problem['msg']}".replace(": :", ":")
+            )
         return result.model_copy(update={"run_dir": str(path)})
 
 
@@ -208,7 +213,7 @@ def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        remedy = "Free some space, or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose"
         raise StoreError(
-            f"runs folder {str(root)!r}: {reason}. Free some space, or choose another folder with --runs-dir."
+            f"runs folder {str(root)!r}: {error.strerror or error}. {remedy} another folder with --runs-dir."
         ) from error

@@ -182,7 +182,7 @@ def _pairs(runs: Runs, confidence: float) -> tuple[PairedDifference, ...]:
     # a pair that could not be tested stays in the family, as one that showed nothing
     adjusted = holm([1.0 if pair.p_value is None else pair.p_value for pair in raw])
     return tuple(
-        _with_verdict(pair if pair.p_value is None else pair.model_copy(update={"p_holm": p}), runs)
+        _with_verdict(pair if pair.p_value is None else pair.model_copy(update={"p_holm": p}), runs, len(raw))
         for pair, p in zip(raw, adjusted, strict=True)
     )
 
@@ -225,10 +225,10 @@ def _negated(value: float | None) -> float | None:
     return None if value is None else 0.0 - value  # not -value: 0 has one sign in a report
 
 
-def _with_verdict(pair: PairedDifference, runs: Runs) -> PairedDifference:
-    """Return `pair` with its result in words, which name the runs that it is not about."""
+def _with_verdict(pair: PairedDifference, runs: Runs, pairs: int) -> PairedDifference:
+    """Return `pair`, one of so many `pairs`, with its result in words, which name the runs that it is not about."""
     lost = [text for label in (pair.a, pair.b) for text in _lost(label, runs[label])]
-    return pair.model_copy(update={"verdict": "; ".join([_words(pair), *lost])})
+    return pair.model_copy(update={"verdict": "; ".join([_words(pair, pairs), *lost])})
 
 
 def _lost(label: str, runs: Sequence[RunResult]) -> list[str]:
@@ -236,7 +236,7 @@ def _lost(label: str, runs: Sequence[RunResult]) -> list[str]:
     return [f"{label} {status} in {count} of {len(runs)}" for status, count in counts.items() if count]
 
 
-def _words(pair: PairedDifference) -> str:
+def _words(pair: PairedDifference, pairs: int) -> str:
     """Return "a - b: difference [interval], what it shows (n)", in percentage points."""
     name = f"{pair.a} - {pair.b}"
     if pair.difference is None:
@@ -247,8 +247,16 @@ def _words(pair: PairedDifference) -> str:
     mark = PERCENTILE_MARK if pair.ci_method == "percentile" else ""
     shown = f"{points} {mark}[{_points(pair.ci_low)}, {_points(pair.ci_high)}]"
     if pair.better is None or pair.p_holm is None:
-        return f"{shown}, no difference detected (n={pair.n})"
+        return f"{shown}, no difference detected ({_why_undetected(pair, pairs)}n={pair.n})"
     return f"{shown}, {pair.better} is better ({_p(pair.p_holm)}, n={pair.n})"
+
+
+def _why_undetected(pair: PairedDifference, pairs: int) -> str:
+    """Return "too few seeds to tell, " where none could be; the p where the interval, uncorrected, leaves 0 out."""
+    if pairs * smallest_p(pair.n) > ALPHA:
+        return "too few seeds to tell, "
+    leaves_0_out = pair.ci_low is not None and pair.ci_high is not None and not pair.ci_low <= 0 <= pair.ci_high
+    return f"{_p(pair.p_holm)}, " if leaves_0_out and pair.p_holm is not None else ""
 
 
 def _points(fraction: float) -> str:
@@ -258,9 +266,11 @@ def _points(fraction: float) -> str:
 
 
 def _p(p: float) -> str:
-    """Return "p=.006", never rounded up to the threshold that it is below or down to 0."""
+    """Return "p=.006", never rounded up to the threshold that it is below, down to it or down to 0."""
     if p < 0.001:
         return "p<.001"
+    if p >= ALPHA:
+        return "p=1" if p == 1 else f"p={math.ceil(100 * p - 1e-9) / 100:.2f}".replace("0.", ".")
     text = f"{p:.3f}"
     return f"p<{ALPHA:.2g}".replace("0.", ".") if float(text) >= ALPHA else f"p={text[1:]}"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report.builders import CONFIG, DIGITS, MNIST, comparison, run_result, runs_of, spread
 
 from initbench.errors import UsageError
-from initbench.results import Comparison, PairedDifference, RunResult, SchemeSummary
+from initbench.results import ALPHA, Comparison, PairedDifference, RunResult, SchemeSummary
 from initbench.stats import mean_interval
 from initbench.summary import epochs_to_target, summarize
 
@@ -122,7 +122,7 @@ def test_a_difference_is_over_the_seeds_that_both_finished() -> None:
     assert pair.n == 2
     assert pair.difference == pytest.approx((0.01 + 0.02) / 2)
     assert pair.verdict == (
-        "he - xavier: +1.50 points [+1.00, +2.00], no difference detected (n=2); "
+        "he - xavier: +1.50 points [+1.00, +2.00], no difference detected (too few seeds to tell, n=2); "
         "he diverged in 1 of 4; xavier diverged in 1 of 4"
     )
 
@@ -327,3 +327,19 @@ def test_runs_that_do_not_belong_together_are_refused(case: str) -> None:
     runs, message = REFUSED[case]
     with pytest.raises(UsageError, match=message):
         summarized(runs)
+
+
+def test_an_interval_that_leaves_0_out_shows_the_p_that_decides() -> None:
+    """The interval is each pair's own, p is Holm's over all: the two can differ, and then the reader sees why.
+
+    Of the 2^10 sign patterns of (8 x 1, -1, -.5) 40 reach 6.5 on either side.
+    """
+    differences = [0.1] * 8 + [-0.1, -0.05]
+    found = comparison({"he": shifted(differences), "normal": shifted([0.02, -0.02] * 5), "xavier": BASE})
+    pair = next(pair for pair in found.pairs if (pair.a, pair.b) == ("xavier", "he"))
+    assert pair.ci_high is not None
+    assert pair.ci_high < 0
+    assert pair.p_value == 40 / 1024
+    assert pair.p_holm is not None
+    assert pair.p_holm > ALPHA
+    assert re.search(r"no difference detected \(p=\.\d\d, n=10\)$", pair.verdict)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -18,6 +21,7 @@ from initbench.cli.validate import validate
 from initbench.errors import ConfigError, InitbenchError
 
 INTERRUPTED = 130  # what Typer ends with after Ctrl-C
+KEPT = "interrupted. Finished runs are kept: the same command goes on from there."
 
 app = typer.Typer(
     name="initbench",
@@ -51,7 +55,10 @@ def options(
 
 def main() -> None:
     """Run the program. Exit codes: 0 done, 1 a run failed or an error was reported, 2 usage, 130 / 143 interrupted."""
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGINT, _interrupted_early), signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ² shows ?
     try:
         app()
     except InitbenchError as error:
@@ -60,8 +67,23 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            typer.echo("interrupted. Finished runs are kept: the same command goes on from there.", err=True)
+            typer.echo(KEPT, err=True)
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
+        typer.secho(f"error: the output cannot be written: {error.strerror}.", fg="red", err=True)
+        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+def _interrupted_early(signal_number: int, frame: FrameType | None) -> NoReturn:
+    """End at once: until a command has imported its libraries there is nothing to clean up, and some swallow Ctrl-C."""
+    os.write(sys.stderr.fileno(), f"{KEPT}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -11,10 +11,13 @@ import typer
 from initbench.atomic import write_atomically
 from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
+from initbench.errors import InitbenchError, UsageError
 
 if TYPE_CHECKING:
     from initbench.config import Config
     from initbench.results import Comparison
+
+MAX_SEEDS = 100_000
 
 
 def complete_formats(incomplete: str) -> list[str]:
@@ -27,14 +30,14 @@ def complete_formats(incomplete: str) -> list[str]:
 def compare(
     schemes: Annotated[
         str,
-        typer.Option(help="The schemes, comma-separated: xavier,he,normal:std=0.01.", autocompletion=complete_schemes),
+        typer.Option(help="Comma-separated: xavier,he,normal:mean=0:std=0.01.", autocompletion=complete_schemes),
     ],
-    config: Annotated[Path | None, typer.Option(help="A YAML config for everything but the scheme.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many seeds each scheme is trained with.")] = 10,
+    config: Annotated[Path | None, typer.Option(help="A YAML config for all but the scheme.", readable=False)] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds each scheme is trained with.")] = 10,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; as many as cores by default.")
+        int | None, typer.Option("--jobs", "-j", help="Worker processes; as many as cores by default.")
     ] = None,
-    target: Annotated[float, typer.Option(min=0.0, max=1.0, help="The accuracy for 'epochs to target'.")] = 0.97,
+    target: Annotated[float, typer.Option(help="The accuracy for 'epochs to target'.")] = 0.97,
     set_: arguments.Overrides = None,
     epochs: arguments.Epochs = None,
     device: arguments.Device = None,
@@ -56,13 +59,11 @@ def compare(
 
     Runs that the runs folder holds already are not trained again.
     """
-    from initbench.config import load_config
     from initbench.report import formats
     from initbench.schemes import distinct
 
-    loaded = load_config(
-        config, arguments.overrides(set_, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback)
-    )
+    _check_counts(seeds, jobs, target)
+    loaded = arguments.load(config, set_, no_fallback, epochs=epochs, device=device, limit=limit)
     labels = distinct(label for label in (part.strip() for part in schemes.split(",")) if label)
     formats().resolve(format_)
     if out:
@@ -87,6 +88,15 @@ def compare(
         raise typer.Exit(1)
 
 
+def _check_counts(seeds: int, jobs: int | None, target: float) -> None:
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise UsageError(f"--seeds {seeds}: give a number from 1 to {MAX_SEEDS}.")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: give the number of worker processes, 1 or more.")
+    if not 0 <= target <= 1:
+        raise UsageError(f"--target {target:g}: give an accuracy as a fraction from 0 to 1, such as 0.97.")
+
+
 def _default_jobs(config: Config) -> int:
     """Return how many workers of train.threads threads the cores of this process hold; 1 where a GPU does the work."""
     from initbench.training.devices import resolve_device
@@ -99,8 +109,6 @@ def _default_jobs(config: Config) -> int:
 
 def _check_writable(out: Path) -> None:
     """Raise UsageError now, rather than after the training, where `out` cannot be written."""
-    from initbench.errors import UsageError
-
     target = out.resolve()
     beside = target if target.exists() and not target.is_file() else target.parent  # where the writing will happen
     if out.is_dir() or not target.parent.is_dir() or not os.access(beside, os.W_OK):
@@ -109,8 +117,6 @@ def _check_writable(out: Path) -> None:
 
 def _write(out: Path, text: str) -> None:
     """Write `text` to `out`; where that fails, print it rather than lose it, and raise InitbenchError."""
-    from initbench.errors import InitbenchError
-
     try:
         write_atomically(out, text)
     except OSError as error:

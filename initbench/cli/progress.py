@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 from collections import defaultdict
 from types import TracebackType
@@ -57,6 +58,7 @@ class Display:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on, an interrupt cleans up
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -190,7 +192,10 @@ def header(event: Planned) -> Table:
     """Return what is about to be executed: config, device, dataset, parameters, folder."""
     dataset = event.dataset
     facts: dict[str, str] = {
-        **{section: _settings(event.config[section]) for section in ("model", "init", "data", "train")},
+        "model": _settings(event.config["model"]),
+        "init": _settings({**event.config["init"], **({"scheme": None} if event.runs > 1 else {})}),
+        "data": _settings(event.config["data"]),
+        "train": _settings(event.config["train"]),
         "device": event.device if event.config["device"] != "auto" else f"{event.device} (auto)",
         "dataset": f"{cells.dataset(dataset)}, {dataset.train_size:,} training and {dataset.test_size:,} test images",
         "parameters": f"{event.parameters:,}",
@@ -198,8 +203,6 @@ def header(event: Planned) -> Table:
         "seed" if len(event.seeds) == 1 else "seeds": _seeds(event.seeds),
         "folder": event.run_dir or "",
     }
-    if event.runs > 1:
-        del facts["init"]  # each scheme's own
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")

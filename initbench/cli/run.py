@@ -20,12 +20,12 @@ class Format(StrEnum):
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="A YAML config, for example configs/xavier.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A YAML config, for example configs/xavier.yaml.", readable=False)],
     set_: arguments.Overrides = None,
     scheme: Annotated[
-        str | None, typer.Option(help="The scheme, as name or name:key=value.", autocompletion=complete_schemes)
+        str | None, typer.Option(help="The scheme: name or name:key=value:key=value.", autocompletion=complete_schemes)
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The seed of every random stream.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of every random stream.")] = None,
     epochs: arguments.Epochs = None,
     device: arguments.Device = None,
     limit: arguments.Limit = None,
@@ -40,13 +40,8 @@ def run(
 
     A run that the runs folder holds already (same config, seed, data and versions) is shown, not trained again.
     """
-    from initbench.config import load_config
-
-    loaded = load_config(
-        config,
-        arguments.overrides(
-            set_, scheme=scheme, seed=seed, epochs=epochs, device=device, limit=limit, no_fallback=no_fallback
-        ),
+    loaded = arguments.load(
+        config, set_, no_fallback, scheme=scheme, seed=seed, epochs=epochs, device=device, limit=limit
     )
     from initbench import bench
     from initbench.cli.consoles import stdout

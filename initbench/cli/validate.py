@@ -11,7 +11,7 @@ from initbench.cli import arguments
 
 
 def validate(
-    config: Annotated[Path, typer.Argument(help="The YAML file to check.", show_default=False)],
+    config: Annotated[Path, typer.Argument(help="The YAML file to check.", show_default=False, readable=False)],
     set_: arguments.Overrides = None,
 ) -> None:
     """Print the resolved config as YAML, every default filled in, or say what is wrong and where."""

@@ -78,7 +78,8 @@ def _with_remedies(name: str, error: DataError) -> str:
     return (
         f"{name} is neither on disk nor reachable: {_sentence(error)} Any of these helps: "
         f"(1) `initbench data fetch {name}` where the network is, or {ENV_ROOT} or --data-dir naming a "
-        f"torchvision root that has it; (2) `--set data.fallback={STAND_IN}` to train on the stand-in; "
+        f"torchvision root that has it; (2) `--set data.fallback={STAND_IN}`, without --no-fallback, to train on the "
+        f"stand-in; "
         f"(3) `--set data.name={STAND_IN}` to ask for {STAND_IN} outright."
     )
 

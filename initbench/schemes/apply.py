@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from initbench import seeds
-from initbench.errors import SchemeError
+from initbench.errors import SchemeError, UsageError
 from initbench.schemes.fans import fans
 from initbench.schemes.spec import SchemeSpec, parse
 
@@ -38,11 +38,18 @@ def initialize(
 
     Arguments: `scheme`, "name:key=value" or a parsed spec; `bias`, "zeros", "default" (PyTorch's own
     U(±1/sqrt(fan_in))) or a number; `activation`, what gain=auto follows.
-    Raises SchemeError for an unknown scheme, one that does not fit a weight's shape, or a lazy module.
+    Raises UsageError for arguments of the wrong type; SchemeError for an unknown scheme, one that does not fit a
+    weight's shape, does not fill it in place or draws from torch's global generator, and for a lazy module.
     """
     import torch
+    from torch import nn
 
-    spec = parse(scheme) if isinstance(scheme, str) else scheme
+    if not isinstance(generator, torch.Generator) or not isinstance(module, nn.Module):
+        raise UsageError(
+            f"initialize() got a {type(module).__name__} and generator={generator!r}; it needs a torch.nn.Module and a"
+            " torch.Generator, such as torch.Generator().manual_seed(0)."
+        )
+    spec = scheme if isinstance(scheme, SchemeSpec) else parse(scheme)
     base_seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     weights = list(_weights(module))
     _check_dimensions(spec, weights)
@@ -116,12 +123,20 @@ def _listed(numbers: tuple[int, ...]) -> str:
 def _fill_weight(name: str, weight: Tensor, spec: SchemeSpec, activation: str | None, base_seed: int) -> None:
     import torch
 
-    drawn = torch.empty(weight.shape, dtype=_drawn_dtype(weight))
+    drawn = torch.full(weight.shape, math.nan, dtype=_drawn_dtype(weight))
+    global_state = torch.get_rng_state()
     try:
         spec.scheme.fill(drawn, generator=seeds.stream(base_seed, "init", name), **spec.resolved(activation))
     except RuntimeError as error:  # what torch says of a range or a shape that it cannot draw
         reason = str(error).splitlines()[0]
         raise SchemeError(f"scheme {str(spec)!r} cannot fill {name}, shape {tuple(weight.shape)}: {reason}") from error
+    except Exception as error:
+        error.add_note(f"while scheme {str(spec)!r} filled {name}, shape {tuple(weight.shape)}")
+        raise
+    if drawn.isnan().any():
+        raise SchemeError(f"scheme {spec.name!r} did not fill {name} in place, or filled it with NaN.")
+    if not torch.equal(global_state, torch.get_rng_state()):
+        raise SchemeError(f"scheme {spec.name!r} drew from torch's global generator; pass generator=generator.")
     weight.copy_(drawn)
 
 

@@ -61,6 +61,10 @@ def parse(text: str) -> SchemeSpec:
     Raises SchemeError for an unknown name or parameter, one given twice, or a value of the wrong type or range.
     """
     name, *settings = text.strip().split(":")
+    if "=" in name:
+        raise SchemeError(
+            f"{name!r} is not a scheme. Separate a scheme's parameters with ':', as in normal:mean=0:std=0.1."
+        )
     try:
         scheme = schemes[name]
     except UsageError as error:
@@ -104,7 +108,8 @@ def _value(scheme: Scheme, key: str, text: str) -> Any:
     try:
         value = scheme.parameters[key].adapter.validate_python(text)
     except ValidationError as error:
-        raise SchemeError(f"{where}: {'; or '.join(e['msg'] for e in error.errors())}.") from None
+        hint = " Separate parameters with ':'." if "," in text else ""
+        raise SchemeError(f"{where}: {'; or '.join(e['msg'] for e in error.errors())}.{hint}") from None
     if isinstance(value, float) and not abs(value) <= FLOAT32_MAX:
         raise SchemeError(f"{where}: not a finite number that float32 can hold.")
     return value

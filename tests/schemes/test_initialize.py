@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
-from initbench import initialize
-from initbench.errors import SchemeError
+from initbench import initialize, register_scheme
+from initbench.errors import SchemeError, UsageError
+from initbench.schemes import schemes
 from initbench.schemes.apply import Bias
 
 
@@ -140,6 +142,40 @@ def test_other_dtypes_start_from_the_same_numbers(dtype: torch.dtype) -> None:
     assert model.weight.dtype == dtype
     if dtype != torch.float64:  # float64 has draws of its own
         assert torch.equal(model.weight, reference.weight.to(dtype))
+
+
+@pytest.fixture
+def own_scheme(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., object]], None]:
+    """Register a user's function as scheme `own`, for one test."""
+    monkeypatch.setattr(schemes, "_items", dict(schemes._items))
+    return lambda fill: register_scheme("own", formula="", source="", good_for="")(fill) and None
+
+
+def test_a_scheme_that_ignores_the_generator_is_refused(own_scheme: Callable[..., None]) -> None:
+    own_scheme(lambda weight, *, generator: weight.normal_())
+    with pytest.raises(SchemeError, match="drew from torch's global generator"):
+        initialize(mlp(1), "own", generator=generator())
+
+
+def test_a_scheme_that_does_not_fill_in_place_is_refused(own_scheme: Callable[..., None]) -> None:
+    own_scheme(lambda weight, *, generator: torch.ones_like(weight))
+    with pytest.raises(SchemeError, match=r"did not fill 0\.weight in place"):
+        initialize(mlp(1), "own", generator=generator())
+
+
+def test_a_bug_in_a_scheme_says_where(own_scheme: Callable[..., None]) -> None:
+    own_scheme(lambda weight, *, generator: weight.fill_(1 / 0))
+    with pytest.raises(ZeroDivisionError) as caught:
+        initialize(mlp(1), "own", generator=generator())
+    assert caught.value.__notes__ == ["while scheme 'own' filled 0.weight, shape (20, 20)"]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"), [(torch.zeros(3, 4), generator()), (nn.Linear(3, 4), 0)], ids=["tensor", "int"]
+)
+def test_arguments_of_the_wrong_type(module: nn.Module, source: torch.Generator) -> None:
+    with pytest.raises(UsageError, match=r"it needs a torch\.nn\.Module and a torch\.Generator"):
+        initialize(module, "he", generator=source)
 
 
 def test_a_module_without_weights_is_left_alone() -> None:

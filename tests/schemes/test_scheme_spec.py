@@ -37,6 +37,8 @@ def test_parse(text: str, canonical: str, label: str) -> None:
         ("xavier_norml", "unknown scheme 'xavier_norml'. Did you mean 'xavier_normal'?"),
         ("", "unknown scheme ''"),
         ("normal:sd=1", "unknown parameter 'sd'. Did you mean 'std'?"),
+        ("b=1", "Separate a scheme's parameters with ':'"),
+        ("normal:mean=0,std=1", "Separate parameters with ':'"),
         ("zeros:std=1", "scheme 'zeros': unknown parameter 'std'"),
         ("normal:std", "'std' is not a parameter; write name:key=value"),
         ("normal:std=1:std=2", "parameter 'std' is given twice"),
