@@ -1,0 +1,55 @@
+"""README says what is: its config is the default one, its commands and options exist, its tables are filled."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from initbench import make_config
+from initbench.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("initbench ")
+]
+
+
+def test_the_config_that_it_prints_is_the_default_one() -> None:
+    block = re.search(r"```yaml\n(name: null.*?)```", README, re.DOTALL)
+    assert block is not None
+    shown = yaml.safe_load(block[1])
+    defaults = make_config({}).to_dict()
+    shown["init"]["scheme"] = make_config(shown).init.scheme
+    assert shown == defaults
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_that_it_uses_exists(command: str) -> None:
+    words = shlex.split(command)[1:]
+    commands = words[:2] if words[0] in ("data", "runs") else words[:1]
+    told = CliRunner().invoke(app, [*commands, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert told.exit_code == 0
+    for word in words:
+        if word.startswith("-"):
+            assert word in told.output
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:configs|benchmarks|\.github)/[\w./-]+\.\w+", README))))
+def test_every_file_that_it_names_exists(path: str) -> None:
+    assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("name", ["compare", "configs", "benchmark"])
+def test_its_tables_are_filled(name: str) -> None:
+    table = re.search(rf"<!-- results: {name} -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert table is not None
+    assert len(table[1].splitlines()) > 3
