@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +103,42 @@ def test_a_worker_that_dies_is_one_clear_error() -> None:
     with pytest.raises(InitbenchError, match="a worker process died"):
         list(executor_for(2)([FakeJob(0, "die"), FakeJob(1)], work, lambda event: None))
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    program = """
+import sys
+from execute_jobs import Sleep, sleep
+from initbench.execute import executor_for
+if __name__ == "__main__":
+    list(executor_for(2)([Sleep(sys.argv[1]), Sleep(sys.argv[1])], sleep, lambda event: None))
+"""
+    script = tmp_path / "parent.py"
+    script.write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment)
+    workers = _wait_for(lambda: [int(file.name) for file in tmp_path.glob("[0-9]*")], 2)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(_is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_is_alive(worker) for worker in workers)
+
+
+def _wait_for(find: Callable[[], list[int]], count: int) -> list[int]:
+    deadline = time.monotonic() + 60
+    while len(found := find()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def _is_alive(process: int) -> bool:
+    """Say whether the process runs; one that has ended but was not reaped does not."""
+    status = Path(f"/proc/{process}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
