@@ -63,7 +63,8 @@ def measured(comparison: Comparison) -> str:
 def machine() -> str:
     """Return what it was measured on."""
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, initbench {initbench.__version__}"
-    return f"Measured on: {cpu_model()}, {os.cpu_count()} cores, {JOBS} worker processes of one thread; {versions}."
+    where = f"{cpu_model()}, {os.cpu_count()} cores, {JOBS} worker processes of one thread"
+    return f"Measured on: {where}; {versions}. Times include the machine's other load: read them as rough ratios."
 
 
 def replace(name: str, content: str) -> None:
