@@ -337,22 +337,7 @@ def test_an_out_file_that_cannot_be_written_in_the_end_is_printed(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("initbench.cli.compare.write_atomically", full)
-    ended = invoke(
-        "compare",
-        "--config",
-        config,
-        "--schemes",
-        "he",
-        "--seeds",
-        "1",
-        "-j",
-        "1",
-        "--format",
-        "csv",
-        "--out",
-        "x.csv",
-        "-q",
-    )
+    ended = invoke("compare", "--config", config, *ONE_RUN, "--out", "x.csv", "-q")
     assert ended.code == 1
     assert ended.out.startswith("scheme,")
     assert "--out 'x.csv': No space left on device; printed instead." in ended.err
@@ -362,21 +347,7 @@ def test_out_follows_a_link(invoke: Invoke, config: str, tmp_path: Path) -> None
     target, link = tmp_path / "target.csv", tmp_path / "link.csv"
     target.write_text("old")
     link.symlink_to(target)
-    invoke(
-        "compare",
-        "--config",
-        config,
-        "--schemes",
-        "he",
-        "--seeds",
-        "1",
-        "-j",
-        "1",
-        "--format",
-        "csv",
-        "--out",
-        str(link),
-    )
+    invoke("compare", "--config", config, *ONE_RUN, "--out", str(link))
     assert link.is_symlink()
     assert target.read_text().startswith("scheme,")
 
