@@ -16,6 +16,7 @@ from initbench.errors import did_you_mean
 Schema = Mapping[str, Any]
 
 EXPLAINED = "initbench"  # the type of errors whose message is ready to be read
+OWN_WORDS = (EXPLAINED, "value_error")  # the latter: a validator, such as that of a user's model, raised ValueError
 _YES_AND_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _TYPE_NAMES = {"integer": "a whole number", "number": "a number", "string": "text", "null": "null"}
 _BOUNDS = {"exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most"}
@@ -35,8 +36,8 @@ def explain(error: ValidationError, root: Node, schema: Schema) -> list[Problem]
 def _problem(details: dict[str, Any], root: Node, schema: Schema) -> Problem:
     is_unknown_key = details["type"] == "extra_forbidden"
     path, place = _find(root, details["loc"], is_unknown_key)
-    if details["type"] == EXPLAINED:
-        return Problem(place, path, details["msg"])
+    if details["type"] in OWN_WORDS:
+        return Problem(place, path, details["msg"].removeprefix("Value error, "))
     if is_unknown_key:
         return Problem(place, path, _unknown_key(path, schema))
     if details["type"] == "missing":
