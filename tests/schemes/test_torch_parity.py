@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scheme_table import SHAPES
+from scheme_table import GROUPS, SHAPES
 from torch import Generator, Tensor, nn
 from torch.nn import init
 
 from initbench.schemes import parse
-from initbench.schemes.gains import GAINS
+from initbench.schemes.gains import GAINS, gain_value
 
 Fill = Callable[[Tensor, Generator], object]
 TORCH: dict[str, Fill] = {
@@ -48,13 +48,20 @@ def test_bits_equal_torch(spec: str, shape: tuple[int, ...]) -> None:
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("kind", GROUPS)
+def test_dirac_bits_equal_torch_group_by_group(kind: str) -> None:
+    ours, theirs = torch.empty(SHAPES[kind]), torch.empty(SHAPES[kind])
+    parse("dirac").scheme.fill(ours, generator=torch.Generator(), groups=GROUPS[kind])
+    assert torch.equal(ours, init.dirac_(theirs, GROUPS[kind]))
+
+
 @pytest.mark.parametrize("activation", GAINS)
 def test_gains_equal_torch(activation: str) -> None:
-    assert GAINS[activation] == pytest.approx(init.calculate_gain(activation), rel=1e-15)  # type: ignore[arg-type]
+    assert gain_value(activation) == pytest.approx(init.calculate_gain(activation), rel=1e-15)  # type: ignore[arg-type]
 
 
 def test_torch_defines_no_other_gain_for_our_activations() -> None:
-    from initbench.models.activations import MODULES
+    from initbench.activations import MODULES
 
     for activation in MODULES.keys() - GAINS.keys():
         with pytest.raises(ValueError, match="nsupported"):
