@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -11,8 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from initbench.plugins import plugin_revision
+
 PACKAGE = Path(__file__).parent
-DETERMINING = ("training", "schemes", "models", "layers.py", "seeds.py", "work.py")  # of initbench itself
+DETERMINING = (  # of initbench itself
+    "training", "schemes", "models", "pretraining",
+    "initial.py", "layers.py", "activations.py", "mean_field.py", "seeds.py",
+)  # fmt: skip
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
@@ -28,47 +34,73 @@ def package_revision() -> str:
 
 
 def function_revision(function: Callable[..., Any]) -> str | None:
-    """Return a hash of a user's function: its source, and the values and functions that it refers to.
+    """Return a hash of a user's function: its source, and the values, functions and classes that it refers to.
 
-    None for initbench's own functions, which `package_revision` covers. Where it refers to an object whose value
-    cannot be told from its text (a tensor, an instance), the hash is another one each time: better trained again than
-    taken for another.
+    Of a plugin the whole file counts. None for initbench's own functions, which `package_revision` covers. Where it
+    refers to an object whose value cannot be told from its text (a tensor, an instance), the hash is another one each
+    time: better trained again than taken for another.
     """
-    if getattr(function, "__module__", "").split(".")[0] == "initbench":
+    module = getattr(function, "__module__", None) or ""
+    if _root(module) == "initbench":
         return None
-    return hashlib.sha256("\n".join(_parts(function, set())).encode()).hexdigest()
+    parts = [plugin_revision(module) or "", *_Parts(_root(module)).of(function)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield texts that are equal for equal values, and for functions that do the same in the same surroundings."""
-    if isinstance(value, PLAIN):
-        yield repr(value)
-    elif id(value) in seen:
-        yield "again"
-    elif isinstance(value, types.ModuleType | types.BuiltinFunctionType | type):
-        yield f"{getattr(value, '__module__', '')} {value.__name__}"
-    else:
-        seen.add(id(value))
-        yield from _parts_of_many(value, seen)
+def _root(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def _parts_of_many(value: Any, seen: set[int]) -> Iterator[str]:
-    if isinstance(value, tuple | list | dict):
-        for item in value.items() if isinstance(value, dict) else value:
-            yield from _parts(item, seen)
-    elif isinstance(value, functools.partial):
-        yield from _parts((value.func, value.args, value.keywords), seen)
-    elif isinstance(value, types.FunctionType):
-        yield from _function_parts(value, seen)
-    else:
-        yield uuid.uuid4().hex
+class _Parts:
+    """Texts that are equal for equal values, and for functions and classes that do the same in the same surroundings.
 
+    `home` is the top-level module of the user's code: other modules' classes count by their names.
+    """
 
-def _function_parts(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
-    code = function.__code__
-    try:
-        yield inspect.getsource(function)
-    except (OSError, TypeError):  # typed at a prompt: no source is kept
-        yield from (code.co_code.hex(), *_parts(code.co_consts, seen))
-    around = inspect.getclosurevars(function)
-    yield from _parts((around.nonlocals, around.globals), seen)
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self._seen: set[int] = set()
+
+    def of(self, value: Any) -> Iterator[str]:
+        """Yield the texts of one value."""
+        if isinstance(value, PLAIN):
+            yield repr(value)
+        elif id(value) in self._seen:
+            yield "again"
+        elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+            yield f"{getattr(value, '__module__', '')} {value.__name__}"
+        else:
+            self._seen.add(id(value))
+            yield from self._of_object(value)
+
+    def _of_object(self, value: Any) -> Iterator[str]:
+        if isinstance(value, tuple | list | dict):
+            for item in value.items() if isinstance(value, dict) else value:
+                yield from self.of(item)
+        elif isinstance(value, functools.partial):
+            yield from self.of((value.func, value.args, value.keywords))
+        elif isinstance(value, types.FunctionType):
+            yield from self._of_function(value)
+        elif isinstance(value, type):
+            yield from self._of_class(value)
+        else:
+            yield uuid.uuid4().hex
+
+    def _of_function(self, function: types.FunctionType) -> Iterator[str]:
+        code = function.__code__
+        try:
+            yield inspect.getsource(function)
+        except (OSError, TypeError):  # typed at a prompt: no source is kept
+            yield from (code.co_code.hex(), *self.of(code.co_consts))
+        around = inspect.getclosurevars(function)
+        yield from self.of((around.nonlocals, around.globals))
+
+    def _of_class(self, value: type) -> Iterator[str]:
+        yield f"{value.__module__} {value.__qualname__}"
+        if _root(value.__module__) != self.home:
+            return
+        with contextlib.suppress(OSError, TypeError):
+            yield inspect.getsource(value)
+        for member in vars(value).values():
+            if isinstance(member, types.FunctionType):
+                yield from self.of(member)

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Lock
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from initbench.errors import InitbenchError
 from initbench.events import Emit, Event
+from initbench.plugins import load_plugins, loaded_plugins
 from initbench.results import RunResult
 
 JobT = TypeVar("JobT")
@@ -39,7 +41,8 @@ class Processes:
         """Do the jobs on the workers; raises InitbenchError where a worker dies."""
         context = multiprocessing.get_context("spawn")  # fork copies torch's threads in an unusable state
         receiver, sender = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=(sender, context.Lock()))
+        given = sender, context.Lock(), loaded_plugins()
+        pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=given)
         with receiver, sender, _ended(pool):
             futures = {pool.submit(_work, work, job): job for job in jobs}
             pending = set(futures)
@@ -51,9 +54,10 @@ class Processes:
                     yield futures[future], _result(future)
 
 
-def _start_worker(sender: Connection, turn: Lock) -> None:
+def _start_worker(sender: Connection, turn: Lock, plugins: tuple[Path, ...]) -> None:
     global _events
     _events = sender, turn
+    load_plugins(plugins)  # a job may hold the options of a user's own model
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
