@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from initbench.results import DatasetInfo, EpochRow, RunResult
+from initbench.results import DatasetInfo, EpochRow, PretrainingRow, RunResult
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,26 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class InitStep:
+    """A scheme that takes long did `done` of `total` steps; `row` is there where a pre-training epoch ended."""
+
+    text: str
+    done: int
+    total: int
+    row: PretrainingRow | None = None
+
+
+@dataclass(frozen=True)
+class Initializing:
+    """One run is being initialized by a scheme that takes long."""
+
+    run_id: str
+    label: str
+    seed: int
+    step: InitStep
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """One run finished one epoch."""
 
@@ -60,7 +80,7 @@ class RunDone:
     reused: bool
 
 
-Event = Notice | Downloading | Planned | EpochDone | RunDone
+Event = Notice | Downloading | Planned | Initializing | EpochDone | RunDone
 Emit = Callable[[Event], None]
 
 

@@ -14,13 +14,14 @@ from initbench.config import Config
 from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit
+from initbench.initial import activation_of, build_model, check_scheme, initialize_model
 from initbench.models import models
 from initbench.results import SCHEMA_VERSION, DatasetInfo
 from initbench.revision import function_revision, package_revision
 from initbench.schemes import parse
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
-from initbench.work import Job, Places, initialized_model, load_dataset
+from initbench.work import Job, Places, load_dataset
 
 
 def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) -> tuple[list[Job], int]:
@@ -49,9 +50,13 @@ def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) ->
 
 
 def _tried(config: Config, dataset: Dataset) -> nn.Module:
-    """Return the initialized model; raises UsageError where this machine cannot hold it."""
+    """Return the model, initialized where that needs no data; raises UsageError where this machine cannot hold it."""
     try:
-        return initialized_model(config, dataset)
+        model = build_model(config, dataset)
+        check_scheme(model, config)
+        if parse(config.init.scheme).scheme.needs == "nothing":
+            initialize_model(model, config, dataset)
+        return model.to(dataset.train_images.device)
     except (RuntimeError, MemoryError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"the model cannot be built here: {reason}. Make it smaller (model.*).") from error
@@ -87,7 +92,6 @@ def _check_batch_norm(model: nn.Module, config: Config, dataset: DatasetInfo) ->
 
 def run_identity(config: Config, dataset: DatasetInfo, device_type: str) -> str:
     """Return a run's id: the first 16 hex digits of the SHA-256 over everything that determines its numbers."""
-    spec = parse(config.init.scheme)
     determining = {
         "schema_version": SCHEMA_VERSION,
         "code": package_revision(),
@@ -95,12 +99,19 @@ def run_identity(config: Config, dataset: DatasetInfo, device_type: str) -> str:
         "device": device_type,
         "dataset": [dataset.name, dataset.stand_in_for, dataset.sha256],
         "config": _settings(config),
-        "scheme": [spec.name, dict(spec.resolved(getattr(config.model.options, "activation", None)))],
-        "own_scheme": function_revision(spec.scheme.fill),
+        "schemes": [
+            _scheme(text, activation_of(config)) for text in (config.init.scheme, *config.init.layers.values())
+        ],
         "own_model": function_revision(models[config.model.name].build),
     }
     text = json.dumps(determining, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _scheme(text: str, activation: str | None) -> list[Any]:
+    """Return what the numbers depend on of one scheme: its name, its parameters, and a user's own function."""
+    spec = parse(text)
+    return [spec.name, dict(spec.resolved(activation)), function_revision(spec.scheme.fill)]
 
 
 def _settings(config: Config) -> dict[str, Any]:
@@ -110,6 +121,6 @@ def _settings(config: Config) -> dict[str, Any]:
         del settings[name]
     for name in ("name", "limit", "fallback"):  # what they led to is in the dataset's hash
         del settings["data"][name]
-    del settings["init"]["scheme"]
+    settings["init"] = {"bias": settings["init"]["bias"], "layers": list(settings["init"]["layers"])}
     settings["init"]["bias"] = 0.0 if config.init.bias == "zeros" else config.init.bias
     return settings

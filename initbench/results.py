@@ -35,6 +35,22 @@ class EpochRow(Record):
     seconds: float = Field(ge=0)
 
 
+class PretrainingRow(Record):
+    """One epoch of a layer's unsupervised pre-training, part of the initialization.
+
+    `reconstruction_error` is the mean squared difference per input between the images (or activations) and what the
+    layer makes of them; `free_energy` (of the visible units, in nats) and `pseudo_log_likelihood` (in nats) are means
+    over a sample, None for a layer that is no Boltzmann machine.
+    """
+
+    layer: str
+    epoch: int = Field(ge=1)
+    reconstruction_error: float
+    free_energy: float | None = None
+    pseudo_log_likelihood: float | None = None
+    seconds: float = Field(ge=0)
+
+
 class DatasetInfo(Record):
     """The data that a run was trained and tested on; `stand_in_for` names the dataset it replaces, if any."""
 
@@ -64,12 +80,13 @@ class RunResult(Record):
     config: dict[str, Any]
     dataset: DatasetInfo
     parameters: int
+    pretraining: tuple[PretrainingRow, ...] = ()
     history: tuple[EpochRow, ...]
     test_accuracy: Fraction | None
     divergence: Divergence | None = None
     error: str | None = None
-    init_s: float
-    train_s: float
+    init_s: float = Field(description="wall time of the initialization, pre-training included")
+    train_s: float = Field(description="wall time of the training, evaluation included")
     run_dir: str | None = None
 
 
@@ -100,6 +117,7 @@ class SchemeSummary(Record):
     max: Fraction | None
     epochs_to_target: float | None
     reached_target: int
+    init_seconds: float | None = Field(None, description="mean wall time of a run's initialization")
     seconds: float | None = Field(description="mean wall time of a run's training, evaluation included")
     runs: tuple[RunSummary, ...]
 

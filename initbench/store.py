@@ -3,7 +3,7 @@
     runs/xavier_uniform-seed0-0f3c9a.../
         config.yaml          the resolved config
         environment.json     versions, processor, git state
-        metrics.jsonl        a row per epoch
+        metrics.jsonl        a row per epoch, of the pre-training where there is one, and of the training
         weights.safetensors  the final weights; of a failed run traceback.txt instead
         result.json          the RunResult; what `runs list` and a later `compare` read
 
@@ -28,11 +28,12 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from initbench.errors import StoreError
-from initbench.results import EpochRow, RunResult
+from initbench.results import Record, RunResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Phase = Literal["pretraining", "training"]
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -140,7 +141,7 @@ class Writer(Protocol):
 
     final_path: Path | None
 
-    def epoch(self, row: EpochRow) -> None:
+    def row(self, phase: Phase, row: Record) -> None:
         """Keep the row of one epoch."""
 
     def text(self, file: str, content: str) -> None:
@@ -158,7 +159,7 @@ class NoWriter:
 
     final_path: Path | None = None
 
-    def epoch(self, row: EpochRow) -> None:
+    def row(self, phase: Phase, row: Record) -> None:
         """Keep nothing."""
 
     def text(self, file: str, content: str) -> None:
@@ -180,9 +181,10 @@ class RunWriter:
         self.final_path: Path | None = final_path
         self.text("metrics.jsonl", "")
 
-    def epoch(self, row: EpochRow) -> None:
+    def row(self, phase: Phase, row: Record) -> None:
         """Append one row to metrics.jsonl."""
-        self._write("metrics.jsonl", row.model_dump_json().encode() + b"\n", "ab")
+        line = json.dumps({"phase": phase, **row.model_dump(mode="json")}, allow_nan=False)
+        self._write("metrics.jsonl", line.encode() + b"\n", "ab")
 
     def text(self, file: str, content: str) -> None:
         """Write one text file."""

@@ -150,6 +150,7 @@ def _scheme(label: str, runs: Sequence[RunResult], target_accuracy: float, confi
         max=max(accuracies, default=None),
         epochs_to_target=_finite(statistics.median(reached)),
         reached_target=sum(map(math.isfinite, reached)),
+        init_seconds=_mean([run.init_s for run in runs if run.status == "done"]),
         seconds=_mean([run.train_s for run in runs if run.status == "done"]),
         runs=tuple(
             RunSummary(seed=run.seed, status=run.status, test_accuracy=run.test_accuracy, run_id=run.run_id)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from initbench import data, environment, events, seeds
+from initbench import data, environment, events
 from initbench.config import Config
 from initbench.data import Dataset
-from initbench.errors import DataError
-from initbench.events import Emit
-from initbench.models import models
-from initbench.results import DatasetInfo, Divergence, EpochRow, RunResult
+from initbench.errors import DataError, SchemeError
+from initbench.events import Emit, InitStep
+from initbench.initial import build_model, initialize_model
+from initbench.results import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult
 from initbench.schemes import parse
-from initbench.schemes.apply import initialize
 from initbench.store import NoWriter, Store, Writer, folder_name
 from initbench.training import train
 from initbench.training.threads import torch_threads
@@ -75,76 +72,79 @@ def execute_job(job: Job, emit: Emit) -> RunResult:
 
 
 def _trained(job: Job, dataset: Dataset, writer: Writer, emit: Emit) -> RunResult:
-    history: list[EpochRow] = []
-
-    def on_epoch(row: EpochRow) -> None:
-        history.append(row)
-        writer.epoch(row)
-        emit(events.EpochDone(job.run_id, job.label, job.config.seed, row))
-
-    parameters, init_s, started = 0, 0.0, time.perf_counter()
+    progress = _Progress(job, writer, emit)
     try:
-        model = initialized_model(job.config, dataset)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        init_s = time.perf_counter() - started
-        divergence = train(model, dataset, job.config, on_epoch)
-    except (RuntimeError, MemoryError) as error:
+        model = build_model(job.config, dataset)
+        progress.parameters = sum(parameter.numel() for parameter in model.parameters())
+        initialize_model(model, job.config, dataset, progress.on_init_step)
+        model.to(dataset.train_images.device)
+        progress.initialized()
+        divergence = train(model, dataset, job.config, progress.on_epoch)
+    except (RuntimeError, MemoryError, SchemeError) as error:
         if isinstance(error, NotImplementedError | RecursionError):
             raise
         writer.text("traceback.txt", traceback.format_exc())
-        train_s = time.perf_counter() - started - init_s
-        return _result(job, history, parameters, init_s, train_s, error=f"{type(error).__name__}: {error}")
-    train_s = time.perf_counter() - started - init_s
+        return progress.result(error=f"{type(error).__name__}: {error}")
+    result = progress.result(divergence)
     writer.weights(model.state_dict())
-    return _result(job, history, parameters, init_s, train_s, divergence)
+    return result
 
 
-def _result(
-    job: Job,
-    history: Sequence[EpochRow],
-    parameters: int,
-    init_s: float,
-    train_s: float,
-    divergence: Divergence | None = None,
-    error: str | None = None,
-) -> RunResult:
-    done = error is None and divergence is None
-    return RunResult(
-        run_id=job.run_id,
-        scheme=job.scheme,
-        seed=job.config.seed,
-        status="done" if done else "diverged" if divergence else "failed",
-        device=job.device,
-        config=job.config.to_dict(),
-        dataset=job.dataset,
-        parameters=parameters,
-        history=tuple(history),
-        test_accuracy=history[-1].test_accuracy if done else None,
-        divergence=divergence,
-        error=error,
-        init_s=init_s,
-        train_s=train_s,
-    )
+class _Progress:
+    """What one run has come to so far: its rows, kept and told to `emit`, and its clock."""
+
+    def __init__(self, job: Job, writer: Writer, emit: Emit) -> None:
+        self.job, self.writer, self.emit = job, writer, emit
+        self.parameters = 0
+        self.pretraining: list[PretrainingRow] = []
+        self.history: list[EpochRow] = []
+        self._started = time.perf_counter()
+        self._initialized: float | None = None
+
+    def on_init_step(self, step: InitStep) -> None:
+        """Take note of one step of a scheme that takes long."""
+        if step.row is not None:
+            self.pretraining.append(step.row)
+            self.writer.row("pretraining", step.row)
+        self.emit(events.Initializing(self.job.run_id, self.job.label, self.job.config.seed, step))
+
+    def initialized(self) -> None:
+        """Take note that the training begins."""
+        self._initialized = time.perf_counter()
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Take note of one epoch."""
+        self.history.append(row)
+        self.writer.row("training", row)
+        self.emit(events.EpochDone(self.job.run_id, self.job.label, self.job.config.seed, row))
+
+    def result(self, divergence: Divergence | None = None, error: str | None = None) -> RunResult:
+        """Return what the run came to, its clock stopped now."""
+        ended = time.perf_counter()
+        initialized = ended if self._initialized is None else self._initialized
+        done = error is None and divergence is None
+        return RunResult(
+            run_id=self.job.run_id,
+            scheme=self.job.scheme,
+            seed=self.job.config.seed,
+            status="done" if done else "diverged" if divergence else "failed",
+            device=self.job.device,
+            config=self.job.config.to_dict(),
+            dataset=self.job.dataset,
+            parameters=self.parameters,
+            pretraining=tuple(self.pretraining),
+            history=tuple(self.history),
+            test_accuracy=self.history[-1].test_accuracy if done else None,
+            divergence=divergence,
+            error=error,
+            init_s=initialized - self._started,
+            train_s=ended - initialized,
+        )
 
 
 def _writer(job: Job) -> AbstractContextManager[Writer]:
     runs_dir = job.places.runs_dir
     return Store(runs_dir).writing(job.folder, job.run_id) if runs_dir else nullcontext(NoWriter())
-
-
-def initialized_model(config: Config, dataset: Dataset) -> nn.Module:
-    """Return the config's model with the weights that its scheme and seed give it, on the dataset's device."""
-    channels, height, width = dataset.train_images.shape[1:]
-    with torch.random.fork_rng(devices=[]):  # torch's own initialization draws from the global generator; ours does not
-        model = models[config.model.name].build(config.model.options, (channels, height, width), dataset.classes)
-    initialize(
-        model,
-        parse(config.init.scheme),
-        generator=seeds.stream(config.seed, "init"),
-        bias=config.init.bias,
-        activation=getattr(config.model.options, "activation", None),
-    )
-    return model.to(dataset.train_images.device)
 
 
 _loaded: dict[tuple[str, str], Dataset] = {}  # the dataset in use, by its SHA-256 and device: loaded once a process

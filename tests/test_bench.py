@@ -14,7 +14,7 @@ from torch import nn
 
 import initbench
 from initbench import Comparison, RunResult, SchemeError, UsageError, data, make_config, plan, work
-from initbench.events import Emit, EpochDone, Event, Notice, Planned, RunDone
+from initbench.events import Emit, EpochDone, Event, Initializing, Notice, Planned, RunDone
 from initbench.models import ModelOptions, models, register_model
 from initbench.plan import run_identity
 from initbench.results import DatasetInfo
@@ -26,7 +26,7 @@ def weights_hash(result: RunResult) -> str:
 
 
 def without_times(comparison: Comparison) -> dict[str, Any]:
-    dumped = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds"}}})
+    dumped = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds", "init_seconds"}}})
     return {**dumped, "schemes": {row["scheme"]: row for row in dumped["schemes"]}}
 
 
@@ -38,7 +38,7 @@ def test_a_run_leaves_everything_in_its_folder() -> None:
     ]  # fmt: skip
     assert initbench.load_config(folder / "config.yaml") == make_config(tiny(seed=3))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert rows == [row.model_dump() for row in result.history]
+    assert rows == [{"phase": "training", **row.model_dump()} for row in result.history]
     assert [row["epoch"] for row in rows] == [1, 2]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
@@ -344,6 +344,11 @@ def test_the_public_names_are_all_there() -> None:
         _ = initbench.nosuch
 
 
-def test_gain_auto_is_refused_where_torch_defines_none() -> None:
-    with pytest.raises(SchemeError, match="torch defines no gain for activation 'gelu'"):
-        initbench.compare(["xavier:gain=auto"], config=tiny(model={"activation": "gelu"}), seeds=1)
+def test_an_unfit_scheme_is_one_line_before_any_training() -> None:
+    with pytest.raises(SchemeError, match="scheme 'irnn' does not fit this model: it is for recurrent networks"):
+        initbench.compare(["xavier", "irnn"], config=tiny(), seeds=1, emit=forbid_training)
+    assert not Path("runs").exists()
+
+
+def forbid_training(event: Event) -> None:
+    assert not isinstance(event, Initializing | EpochDone)

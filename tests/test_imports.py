@@ -19,11 +19,11 @@ LAYERS = [
     {"plan"},
     {"work"},
     {"store", "execute", "report"},
-    {"training"},
+    {"training", "initial"},
     {"config", "summary"},
     {"schemes", "models", "data"},
-    {"layers", "stats", "events", "environment", "revision"},
-    {"results", "seeds", "registry"},
+    {"layers", "pretraining", "activations", "mean_field", "stats", "events", "environment", "revision"},
+    {"results", "seeds", "registry", "plugins"},
     {"errors", "atomic"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -27,7 +27,7 @@ def result(run_id: str = ID, seed: int = 0) -> RunResult:
 
 def write(store: Store, run: RunResult) -> Path:
     with store.writing(folder_name(run.scheme, run.seed, run.run_id), run.run_id) as writer:
-        writer.epoch(ROW)
+        writer.row("training", ROW)
         writer.weights({"w": torch.arange(6.0).view(2, 3).T})
         writer.json("result.json", run.model_dump(mode="json"))
     return writer.final_path
@@ -39,7 +39,7 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert store.find(ID) == result().model_copy(update={"run_dir": str(path)})
     assert list(store.runs()) == [store.find(ID)]
     assert store.find("f" * 16) is None
-    assert EpochRow.model_validate_json((path / "metrics.jsonl").read_text()) == ROW
+    assert json.loads((path / "metrics.jsonl").read_text()) == {"phase": "training", **ROW.model_dump()}
 
 
 def test_weights_are_readable_without_initbench(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         with store.writing(folder_name("he", 0, ID), ID) as writer:
-            writer.epoch(ROW)
+            writer.row("training", ROW)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -22,6 +22,24 @@ def complete_schemes(incomplete: str) -> Iterator[str]:
     return (f"{before}{comma}{name}" for name in schemes.all_names() if name.startswith(last))
 
 
+def _load_plugins(paths: list[Path] | None) -> list[Path] | None:
+    from initbench.plugins import load_plugins
+
+    load_plugins(paths or ())
+    return paths
+
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Import this Python file first: schemes and models of yours. Repeatable.",
+        callback=_load_plugins,
+        is_eager=True,  # before the names that it registers are looked up
+        readable=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, for example train.lr=0.01. Repeatable."),

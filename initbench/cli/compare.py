@@ -39,6 +39,7 @@ def compare(
     ] = None,
     target: Annotated[float, typer.Option(help="The accuracy for 'epochs to target'.")] = 0.97,
     set_: arguments.Overrides = None,
+    plugin: arguments.Plugins = None,
     epochs: arguments.Epochs = None,
     device: arguments.Device = None,
     limit: arguments.Limit = None,

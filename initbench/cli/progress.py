@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
@@ -25,9 +26,9 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.cli.consoles import stderr
-from initbench.events import Downloading, EpochDone, Event, Notice, Planned, RunDone
+from initbench.events import Downloading, EpochDone, Event, Initializing, Notice, Planned, RunDone
 from initbench.report import cells
-from initbench.report.run_view import epoch_line
+from initbench.report.run_view import epoch_line, pretraining_line
 from initbench.results import RunResult
 
 
@@ -55,6 +56,7 @@ class Display:
             console=self.console,
         )
         self._task: TaskID | None = None
+        self._initializations = Initializations()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -74,10 +76,15 @@ class Display:
             self._downloads.report(event)
         elif isinstance(event, Planned):
             self._planned(event)
+        elif isinstance(event, Initializing):
+            self._initializations.report(event)
+            self.initializing(event)
         elif isinstance(event, EpochDone):
+            self._initializations.end(event.run_id)
             self.epoch(event)
             self._advance(1)
         elif isinstance(event, RunDone):
+            self._initializations.end(event.result.run_id)
             if not event.reused:
                 self._advance(self.epochs - len(event.result.history))  # of a run that ended early
             self.run(event)
@@ -107,7 +114,10 @@ class Display:
 
     def live(self) -> RenderableType:
         """Return what is redrawn at the bottom of the terminal."""
-        return self._bar
+        return Group(*self._initializations.bars(), self._bar)
+
+    def initializing(self, event: Initializing) -> None:
+        """Show one step of a long initialization."""
 
     def epoch(self, event: EpochDone) -> None:
         """Show one epoch."""
@@ -117,7 +127,12 @@ class Display:
 
 
 class RunDisplay(Display):
-    """Shows a line per epoch."""
+    """Shows a line per epoch, of the pre-training too."""
+
+    def initializing(self, event: Initializing) -> None:
+        """Print the line of a pre-training epoch."""
+        if event.step.row is not None:
+            self.say(pretraining_line(event.step.row))
 
     def epoch(self, event: EpochDone) -> None:
         """Print the epoch's line."""
@@ -164,7 +179,7 @@ class CompareDisplay(Display):
         for label, accuracies in list(self._accuracies.items()):
             mean = cells.percent(statistics.fmean(accuracies))
             means.add_row(Text(label, style="cyan"), f"{mean} % so far", f"n={len(accuracies)}")
-        return Group(self._bar, means)
+        return Group(*self._initializations.bars(), self._bar, means)
 
 
 def ending(result: RunResult) -> str:
@@ -225,11 +240,38 @@ def _settings(section: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value == []:
+    if value in ([], {}):
         return "none"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_value(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
         return "-".join(map(str, value)) if all(isinstance(one, int) for one in value) else str(tuple(value))
     return str(value)
+
+
+class Initializations:
+    """A bar for each run that is being initialized by a scheme that takes long."""
+
+    def __init__(self) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bars = Progress(*columns, console=stderr())
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, event: Initializing) -> None:
+        """Move the run's bar."""
+        step, text = event.step, escape(f"{event.label}, seed {event.seed}: {event.step.text}")
+        if event.run_id not in self._tasks:
+            self._tasks[event.run_id] = self._bars.add_task(text, total=step.total)
+        self._bars.update(self._tasks[event.run_id], description=text, completed=step.done)
+
+    def end(self, run_id: str) -> None:
+        """Take the run's bar away."""
+        if run_id in self._tasks:
+            self._bars.remove_task(self._tasks.pop(run_id))
+
+    def bars(self) -> list[RenderableType]:
+        """Return what there is to show."""
+        return [self._bars] if self._tasks else []
 
 
 class Downloads:

@@ -22,6 +22,7 @@ class Format(StrEnum):
 def run(
     config: Annotated[Path, typer.Argument(help="A YAML config, for example configs/xavier.yaml.", readable=False)],
     set_: arguments.Overrides = None,
+    plugin: arguments.Plugins = None,
     scheme: Annotated[
         str | None, typer.Option(help="The scheme: name or name:key=value:key=value.", autocompletion=complete_schemes)
     ] = None,

@@ -13,6 +13,7 @@ from initbench.cli import arguments
 def validate(
     config: Annotated[Path, typer.Argument(help="The YAML file to check.", show_default=False, readable=False)],
     set_: arguments.Overrides = None,
+    plugin: arguments.Plugins = None,
 ) -> None:
     """Print the resolved config as YAML, every default filled in, or say what is wrong and where."""
     from initbench.config import load_config

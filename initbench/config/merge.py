@@ -5,10 +5,11 @@ Rules, in this order:
 1. A section written as one word sets its name: `model: mlp`, `data: digits`, `init: he_normal`. An empty section is
    all defaults.
 2. An override beats the file. `train={lr: 0.1}` merges like `train.lr=0.1`; the later of two overrides wins.
-3. An override of `init.scheme` replaces the file's whole scheme, its parameters included (`init.bias` stays). An
-   override of a single parameter (`init.std=0.1`) replaces that parameter, wherever the file has it.
+3. An override of `init.scheme` replaces the file's whole scheme, its parameters included (`init.bias` and
+   `init.layers` stay). An override of a single parameter (`init.std=0.1`) replaces that parameter, wherever the file
+   has it.
 4. An override of `model.name` with another model drops the file's options of the old one.
-5. Keys of `init` other than `scheme` and `bias` are parameters of the scheme and become part of its text.
+5. Keys of `init` other than `scheme`, `bias` and `layers` are parameters of the scheme and become part of its text.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DEFAULT_SCHEME = "xavier_uniform"
 MAX_SCHEME_CHARACTERS = 200  # a scheme with all of its parameters takes about 50
 SECTIONS = ("model", "init", "data", "train")
 WORDS = {"model": "name", "init": "scheme", "data": "name"}  # what a section written as one word sets
-INIT_KEYS = ("scheme", "bias")
+INIT_KEYS = ("scheme", "bias", "layers")
 
 Entries = dict[str, Entry]
 
@@ -151,7 +152,7 @@ def _model_name(section: Entries) -> object:
 
 def _without_old_parameters(base: Entries, over: Entries) -> Entries:
     if "scheme" in over:
-        return {key: entry for key, entry in base.items() if key == "bias"}
+        return {key: entry for key, entry in base.items() if key in INIT_KEYS}
     if "scheme" not in base or not isinstance(base["scheme"].node.value, str):
         return base
     scheme = base["scheme"]

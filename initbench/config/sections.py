@@ -32,6 +32,7 @@ from initbench.schemes import parse
 from initbench.schemes.spec import FLOAT32_MAX
 
 BIAS_RULES = ("zeros", "default")
+MAX_PATTERNS, MAX_PATTERN_CHARACTERS = 1_000, 200
 TAKEN_BY = {"momentum": ("sgd", "rmsprop"), "nesterov": ("sgd",), "betas": ("adam", "adamw")}  # by which optimizers
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -108,13 +109,28 @@ def _bias_rule(value: object) -> float | str:
     raise explained(f"got {show(value)}, allowed: {', '.join(BIAS_RULES)} or a finite float32 number.{hint}")
 
 
-class InitConfig(Section):
-    """How parameters start: the scheme (its canonical full text) of the weights, and what the biases are set to."""
+SchemeText = Annotated[
+    str,
+    AfterValidator(_canonical_scheme),
+    Field(json_schema_extra={"allowed": "a scheme, such as xavier_uniform or normal:std=0.01"}),
+]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS)]
 
-    scheme: Annotated[str, AfterValidator(_canonical_scheme)] = Field(
-        DEFAULT_SCHEME, json_schema_extra={"allowed": "a scheme, such as xavier_uniform or normal:std=0.01"}
-    )
+
+class InitConfig(Section):
+    """How parameters start: the scheme (its canonical full text), biases that it leaves alone, layers with their own.
+
+    `layers` maps patterns of weight or layer names to schemes; where two patterns match, the later one counts.
+    """
+
+    scheme: SchemeText = DEFAULT_SCHEME
     bias: Annotated[float | Literal["zeros", "default"], BeforeValidator(_bias_rule)] = "default"
+    layers: Annotated[dict[Pattern, SchemeText], Field(max_length=MAX_PATTERNS)] = Field(
+        default_factory=dict, json_schema_extra={"allowed": "a mapping of layer patterns to schemes, {out: zeros}"}
+    )
+
+    def __hash__(self) -> int:
+        return hash((self.scheme, self.bias, *self.layers.items()))
 
 
 class DataConfig(Section):

@@ -1,33 +1,120 @@
-"""The catalogue of schemes in the terminal: all of them, and one explained."""
+"""The catalogue of schemes: as a table in the terminal, as Markdown and JSON, and one scheme explained."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from initbench.schemes import SchemeSpec, schemes
+from initbench.schemes import Scheme, SchemeSpec, schemes
+from initbench.schemes.spec import value_text
 
 DEFAULT_ACTIVATION = "relu"
 DEFAULT_LAYERS = {"fc1": (256, 784), "fc2": (256, 256), "out": (10, 256)}  # of the default model, 784-256-256-10
+FITS = {
+    (2, 3, 4, 5): "any layer",
+    (2,): "Linear and recurrent layers",
+    (3, 4, 5): "convolutions",
+}
+KINDS: Mapping[str, Callable[[Scheme], bool]] = {
+    "rules on one weight": lambda scheme: scheme.level == "weight",
+    "rules on a whole model": lambda scheme: scheme.level == "model" and scheme.needs == "nothing",
+    "rules that look at data": lambda scheme: scheme.needs != "nothing",
+}
+
+
+def catalogue() -> dict[str, list[Scheme]]:
+    """Return the schemes by what they are rules on."""
+    return {kind: [schemes[name] for name in schemes if belongs(schemes[name])] for kind, belongs in KINDS.items()}
 
 
 def catalogue_view() -> RenderableType:
-    """Return a row for each scheme: name and aliases, parameters with defaults, formula and source, what it is for."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_lines=True, header_style="bold")
-    table.add_column("scheme", no_wrap=True)
-    table.add_column("parameters", no_wrap=True)
-    table.add_column("formula and source", overflow="fold", ratio=3)
+    """Return a table for each kind of rule, with a row for each scheme: what it is called, what it does, what for."""
+    return Group(*(_table(kind, members) for kind, members in catalogue().items()))
+
+
+def _table(kind: str, members: list[Scheme]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        show_lines=True,
+        header_style="bold",
+        title=Text(f"\n{kind}", "bold"),
+        title_justify="left",
+    )
+    table.add_column("scheme", no_wrap=True, min_width=max(map(len, schemes)))
+    table.add_column("formula, parameters, source", overflow="fold", ratio=3)
     table.add_column("good for", overflow="fold", ratio=2)
-    for name in schemes:
-        scheme = schemes[name]
-        names = Text(name, "bold cyan").append("".join(f"\n{alias}" for alias in schemes.aliases_of(name)), "dim")
-        parameters = "\n".join(f"{parameter.name}={parameter.default}" for parameter in scheme.parameters.values())
-        source = scheme.source.replace("torch.nn.init.", "nn.init.")  # which fits a column at 80
-        formula = Text(scheme.formula).append(f"\n{source}", "dim")
-        table.add_row(names, parameters, formula, Text(scheme.good_for))
+    for scheme in members:
+        table.add_row(*_cells(scheme))
     return table
+
+
+def _cells(scheme: Scheme) -> tuple[Text, Text, Text]:
+    aliases = "".join(f"\n{alias}" for alias in schemes.aliases_of(scheme.name))
+    formula = Text(scheme.formula)
+    if scheme.parameters:
+        formula.append(f"\n{', '.join(_parameters(scheme))}", "cyan")
+    formula.append(f"\n{scheme.source.replace('torch.nn.init.', 'nn.init.')}", "dim")  # which fits a column at 80
+    good_for = Text(scheme.good_for)
+    if scheme.needs != "nothing":
+        good_for.append(f"\nneeds {scheme.needs}", "dim")
+    return Text(scheme.name, "bold cyan").append(aliases, "dim"), formula, good_for
+
+
+def _parameters(scheme: Scheme) -> list[str]:
+    """Return each parameter with its default, as a scheme's text has it."""
+    return [f"{key}={value_text(parameter.default)}" for key, parameter in scheme.parameters.items()]
+
+
+def fits(scheme: Scheme) -> str:
+    """Return what the scheme can fill, in words."""
+    if scheme.level == "model":
+        return "a whole model" + (", its biases too" if scheme.sets_biases else "")
+    return FITS.get(scheme.dimensions, f"weights with {', '.join(map(str, scheme.dimensions))} dimensions")
+
+
+def catalogue_markdown() -> str:
+    """Return the catalogue as Markdown: a table for each kind of rule."""
+    return "\n\n".join(_markdown_table(kind, members) for kind, members in catalogue().items())
+
+
+def _markdown_table(kind: str, members: list[Scheme]) -> str:
+    looks_at_data = any(scheme.needs != "nothing" for scheme in members)
+    head = f"| {kind} | formula | good for | {'needs | ' if looks_at_data else ''}source |"
+    rows = [head, "|---" * (head.count("|") - 1) + "|"]
+    for scheme in members:
+        names = "<br>".join(f"`{name}`" for name in (scheme.name, *schemes.aliases_of(scheme.name)))
+        needs = [scheme.needs] if looks_at_data else []
+        texts = [text.replace("|", "\\|") for text in (scheme.formula, scheme.good_for, *needs, scheme.source)]
+        rows.append(f"| {' | '.join([names, *texts])} |")
+    return "\n".join(rows)
+
+
+def catalogue_json() -> str:
+    """Return the catalogue as one JSON document: a list of schemes."""
+    return json.dumps([_facts(scheme) for members in catalogue().values() for scheme in members], indent=2) + "\n"
+
+
+def _facts(scheme: Scheme) -> dict[str, object]:
+    return {
+        "name": scheme.name,
+        "aliases": schemes.aliases_of(scheme.name),
+        "parameters": {key: value_text(parameter.default) for key, parameter in scheme.parameters.items()},
+        "level": scheme.level,
+        "fits": fits(scheme),
+        "needs": scheme.needs,
+        "sets_biases": scheme.sets_biases,
+        "formula": scheme.formula,
+        "source": scheme.source,
+        "good_for": scheme.good_for,
+        "summary": scheme.summary,
+    }
 
 
 def scheme_view(spec: SchemeSpec) -> RenderableType:
@@ -35,11 +122,12 @@ def scheme_view(spec: SchemeSpec) -> RenderableType:
     scheme = spec.scheme
     facts = {
         "aliases": ", ".join(schemes.aliases_of(spec.name)) or "none",
-        "parameters": ", ".join(f"{key}={value}" for key, value in spec.params.items()) or "none",
+        "parameters": ", ".join(f"{key}={value_text(value)}" for key, value in spec.params.items()) or "none",
         "formula": scheme.formula,
         "source": scheme.source,
         "good for": scheme.good_for,
-        "fits": f"weights with {', '.join(map(str, scheme.dimensions))} dimensions",
+        "fits": fits(scheme),
+        "needs": scheme.needs,
     }
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
@@ -49,6 +137,8 @@ def scheme_view(spec: SchemeSpec) -> RenderableType:
 
 
 def _stds(spec: SchemeSpec) -> RenderableType:
+    if spec.scheme.level == "model":
+        return Text("It fills the whole model: `initbench conformance` measures what it does.")
     if 2 not in spec.scheme.dimensions:
         return Text("It does not fit the Linear layers of the default model.")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")

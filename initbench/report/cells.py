@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from initbench.results import PERCENTILE_MARK, Comparison, DatasetInfo, SchemeSummary
 
+SHOWN_FROM_S = 0.1  # an initialization that takes less needs no column
 NOTHING = "-"  # shown where there is no number
 
 
@@ -19,13 +20,16 @@ class Column(NamedTuple):
 
 
 def columns(comparison: Comparison) -> tuple[Column, ...]:
-    """Return the columns of the scheme table; that of failed runs only where there are any."""
+    """Return the columns of the scheme table; those of failed runs and of long initializations where there are any."""
     rows = comparison.schemes
 
     def column(heading: str, short: str, cell: Callable[[SchemeSummary], str]) -> Column:
         return Column(heading, short, tuple(cell(row) for row in rows))
 
     confidence, target = _percentage(comparison.confidence), _percentage(comparison.target_accuracy)
+    takes_long = any((row.init_seconds or 0) >= SHOWN_FROM_S for row in rows)
+    seconds = column("seconds to initialize", "init s", lambda row: _number(row.init_seconds, "{:.1f}"))
+    init = (seconds,) if takes_long else ()
     failed = (column("failed", "fail", lambda row: str(row.failed)),) if any(row.failed for row in rows) else ()
     return (
         column("scheme", "scheme", lambda row: row.scheme),
@@ -36,6 +40,7 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
         column(f"epochs to {target} %", f"epochs\nto {target} %", lambda row: _number(row.epochs_to_target, "{:g}")),
         column("diverged", "div.", lambda row: str(row.diverged)),
         *failed,
+        *init,
         column("seconds per run", "s/run", lambda row: _number(row.seconds, "{:.1f}")),
     )
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from initbench.report import cells
 from initbench.report.terminal import Line, stand_in_notice
-from initbench.results import EpochRow, RunResult
+from initbench.results import EpochRow, PretrainingRow, RunResult
 
 
 def epoch_line(row: EpochRow, epochs: int) -> str:
@@ -24,9 +24,21 @@ def epoch_line(row: EpochRow, epochs: int) -> str:
     )
 
 
+def pretraining_line(row: PretrainingRow) -> str:
+    """Return one aligned line, below 80 columns, for a pre-training epoch of one layer."""
+    likelihood = row.pseudo_log_likelihood
+    return (
+        f"pre-training {row.layer:<4} epoch {row.epoch:>3}  reconstruction error {row.reconstruction_error:.5f}"
+        + ("" if likelihood is None else f"  pseudo-log-lik. {likelihood:7.1f}")
+        + f"  {row.seconds:4.1f} s"
+    )
+
+
 def run_view(result: RunResult) -> RenderableType:
     """Return what `runs show` shows of one run."""
     parts: list[RenderableType] = [*stand_in_notice(result.dataset), _facts(result)]
+    if result.pretraining:
+        parts += [Text(), pretraining_table(result)]
     if result.history:
         parts += [Text(), history_table(result)]
     return Group(*parts, Text(), outcome(result))
@@ -40,6 +52,21 @@ def history_table(result: RunResult) -> Table:
     for row in result.history:
         accuracies = cells.percent(row.train_accuracy), cells.percent(row.test_accuracy)
         table.add_row(str(row.epoch), _loss(row.train_loss), *accuracies, f"{row.seconds:.1f}")
+    return table
+
+
+def pretraining_table(result: RunResult) -> Table:
+    """Return a row for each epoch of the run's pre-training."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in ("layer", "epoch", "reconstr. error", "free energy", "pseudo-log-lik.", "seconds"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right", no_wrap=True)
+    for row in result.pretraining:
+        energies = [
+            cells.NOTHING if nats is None else f"{nats:.1f}" for nats in (row.free_energy, row.pseudo_log_likelihood)
+        ]
+        table.add_row(
+            Text(row.layer), str(row.epoch), f"{row.reconstruction_error:.5f}", *energies, f"{row.seconds:.1f}"
+        )
     return table
 
 

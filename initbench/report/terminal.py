@@ -109,7 +109,7 @@ class SchemeName:
 def _fitting(columns: tuple[cells.Column, ...], width: int) -> list[cells.Column]:
     """Return the columns that fit into `width`, with at least the widest part of a name in the first."""
     kept = list(columns)
-    for dispensable in ("min-max", "s/run", "epochs"):
+    for dispensable in ("min-max", "s/run", "init s", "epochs"):
         part = max(len(part) for name in kept[0].cells for part in _PART.findall(name))
         if min(part, 16) + sum(map(_width, kept[1:])) + 2 * (len(kept) - 1) <= width:
             break

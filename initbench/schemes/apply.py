@@ -1,21 +1,22 @@
-"""Apply a scheme to a module: which tensors are weights, which are biases, and which stream each is drawn from."""
+"""Apply a scheme to a module: the scheme to all of it, or to each layer the one that is chosen for it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from initbench import seeds
 from initbench.errors import SchemeError, UsageError
-from initbench.schemes.fans import fans
+from initbench.events import InitStep
+from initbench.schemes.filling import Bias, check_fits, fill, fill_bias, guarded, streams
+from initbench.schemes.samples import Samples
 from initbench.schemes.spec import SchemeSpec, parse
+from initbench.schemes.weights import Weight, biases, weights
 
 if TYPE_CHECKING:
-    import torch
     from torch import Generator, Tensor, nn
 
-Bias = Literal["zeros", "default"] | float
+Layers = Mapping[str, str | SchemeSpec]
 
 
 def initialize(
@@ -25,21 +26,30 @@ def initialize(
     generator: Generator,
     bias: Bias = "default",
     activation: str | None = None,
+    layers: Layers | None = None,
+    data: Samples | Tensor | tuple[Tensor, Tensor] | None = None,
+    report: Callable[[InitStep], None] = lambda step: None,
 ) -> None:
     """Overwrite the weights and biases of `module`, in place, with `scheme`.
 
     Weights are the floating-point parameters with two or more dimensions (of Linear, convolutions, embeddings; the
     stacked gates of RNN, GRU, LSTM and the projections of MultiheadAttention one by one). Biases are the
-    one-dimensional parameters named *bias* beside a weight. Parameters of normalization layers keep their values.
+    one-dimensional parameters named *bias* beside a weight. Parameters of normalization layers keep their values; the
+    multipliers of residual blocks become 1, unless the scheme says otherwise.
 
     One number is drawn from `generator`; the stream of each parameter is derived from it and from the parameter's
     name, so that adding a layer does not change the draws of the others. All draws are made on the CPU in float32
     (float64 for float64 parameters), so that the same generator gives the same weights on every device.
 
     Arguments: `scheme`, "name:key=value" or a parsed spec; `bias`, "zeros", "default" (PyTorch's own
-    U(±1/sqrt(fan_in))) or a number; `activation`, what gain=auto follows.
-    Raises UsageError for arguments of the wrong type; SchemeError for an unknown scheme, one that does not fit a
-    weight's shape, does not fill it in place or draws from torch's global generator, and for a lazy module.
+    U(±1/sqrt(fan_in))) or a number, for those biases that the scheme does not set itself; `activation`, what gain=auto
+    and some schemes follow; `layers`, pattern -> the rule of the weights whose name, or whose layer's name, it matches
+    (as file names are matched, the last match counts); after a scheme on the whole model these are replaced at the
+    end; `data`, the training images [N, ...] (uint8, or floats in [0, 1]), with their labels [N] where given, for a
+    scheme that looks at data; `report`, which hears of the progress of those that take long.
+    Raises UsageError for arguments of the wrong type; SchemeError for an unknown scheme, one that does not fit the
+    model, lacks data, does not fill every weight in place or draws from torch's global generator, for a pattern that
+    matches nothing, and for a lazy module.
     """
     import torch
     from torch import nn
@@ -49,121 +59,107 @@ def initialize(
             f"initialize() got a {type(module).__name__} and generator={generator!r}; it needs a torch.nn.Module and a"
             " torch.Generator, such as torch.Generator().manual_seed(0)."
         )
-    spec = scheme if isinstance(scheme, SchemeSpec) else parse(scheme)
-    base_seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    weights = list(_weights(module))
-    _check_dimensions(spec, weights)
-    with torch.no_grad():
-        for name, weight in weights:
-            _fill_weight(name, weight, spec, activation, base_seed)
-        for name, owner, tensor in _biases(module):
-            _fill_bias(name, owner, tensor, bias, base_seed)
+    spec, stream = _parsed(scheme), streams(generator)
+    chosen = check_model(module, spec, activation=activation, layers=layers)
+    for name, owner, tensor in biases(module):
+        fill_bias(owner, tensor, bias, stream(name))
+    _reset_multipliers(module)
+    if spec.scheme.level == "model":
+        _fill_model(module, spec, stream("model"), activation, _samples(spec, data), report)
+    for weight, of_layer in chosen:
+        if of_layer.scheme.level == "weight":
+            fill(weight, of_layer, generator=stream(weight.name), activation=activation)
 
 
-def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, weight) for every weight matrix or kernel; stacked ones are split into views."""
-    for name, owner, parameter in _parameters(module):
-        own_name = name.rpartition(".")[2]
-        if _is_weight(own_name, parameter):
-            blocks = _stacked(owner, own_name)
-            for index, block in enumerate(parameter.chunk(blocks)):
-                yield (f"{name}[{index}]" if blocks > 1 else name), block
+def check_model(
+    module: nn.Module, scheme: str | SchemeSpec, *, activation: str | None = None, layers: Layers | None = None
+) -> list[tuple[Weight, SchemeSpec]]:
+    """Return every weight of `module` with the scheme that fills it; raises SchemeError where one does not fit.
+
+    Changes nothing and needs no data.
+    """
+    spec = _parsed(scheme)
+    chosen = _chosen(weights(module), spec, layers or {})
+    for weight, of_layer in chosen:
+        if of_layer.scheme.level == "weight":
+            check_fits(weight, of_layer)
+            of_layer.resolved(activation)
+    if spec.scheme.level == "model" and spec.scheme.fits:
+        try:
+            spec.scheme.fits(module, activation, **spec.resolved(activation))
+        except SchemeError as error:
+            raise SchemeError(f"scheme {spec.name!r} does not fit this model: {error}") from None
+    return chosen
 
 
-def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
-    """Yield (name, owner, parameter) for all but those of normalization layers; raises SchemeError for lazy ones."""
-    from torch import nn
-    from torch.nn.modules.batchnorm import _NormBase
-
-    for name, parameter in module.named_parameters():
-        owner = module.get_submodule(name.rpartition(".")[0])
-        if isinstance(parameter, nn.parameter.UninitializedParameter):
-            raise SchemeError(f"{name} has no shape yet; send a batch through the lazy module first.")
-        if not isinstance(owner, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
-            yield name, owner, parameter
+def _parsed(scheme: str | SchemeSpec) -> SchemeSpec:
+    return scheme if isinstance(scheme, SchemeSpec) else parse(scheme)
 
 
-def _is_weight(own_name: str, parameter: Tensor) -> bool:
-    is_matrix = parameter.dim() >= 2 and parameter.is_floating_point() and parameter.numel() > 0
-    return is_matrix and not own_name.startswith("bias")  # bias_k and bias_v of MultiheadAttention are [1, 1, E]
-
-
-def _stacked(owner: nn.Module, name: str) -> int:
-    """Return how many weight matrices are stacked in parameter `name` along its first dimension."""
-    from torch import nn
-
-    if isinstance(owner, nn.RNNBase) and name.startswith(("weight_ih", "weight_hh")):
-        return {"LSTM": 4, "GRU": 3}.get(owner.mode, 1)
-    return 3 if isinstance(owner, nn.MultiheadAttention) and name == "in_proj_weight" else 1
-
-
-def _biases(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
-    """Yield (name, owner, bias) for every bias that stands beside a weight."""
-    for name, owner, parameter in _parameters(module):
-        beside_weight = any(sibling.dim() >= 2 for sibling in owner.parameters(recurse=False))
-        if parameter.dim() == 1 and "bias" in name.rpartition(".")[2] and beside_weight:
-            yield name, owner, parameter
-
-
-def _check_dimensions(spec: SchemeSpec, weights: list[tuple[str, Tensor]]) -> None:
-    allowed = spec.scheme.dimensions
-    for name, weight in weights:
-        if weight.dim() not in allowed:
+def _chosen(found: list[Weight], spec: SchemeSpec, layers: Layers) -> list[tuple[Weight, SchemeSpec]]:
+    chosen = {weight.name: spec for weight in found}
+    for pattern, text in layers.items():
+        of_layer = _parsed(text)
+        matched = [weight.name for weight in found if _matches(weight, pattern)]
+        if of_layer.scheme.level == "model":
             raise SchemeError(
-                f"scheme {spec.name!r} fills tensors with {_listed(allowed)} dimensions, but {name} has"
-                f" {weight.dim()}, shape {tuple(weight.shape)}. Choose another scheme (see `initbench schemes`)."
+                f"init.layers: {pattern!r}: {of_layer.name!r} is a scheme for a whole model, not a layer."
             )
+        if not matched:
+            names = ", ".join(dict.fromkeys(weight.parameter for weight in found))
+            raise SchemeError(f"init.layers: {pattern!r} matches no weight of this model. Its weights: {names}.")
+        chosen.update(dict.fromkeys(matched, of_layer))
+    return [(weight, chosen[weight.name]) for weight in found]
 
 
-def _listed(numbers: tuple[int, ...]) -> str:
-    *head, last = map(str, numbers)
-    return f"{', '.join(head)} or {last}" if head else last
+def _matches(weight: Weight, pattern: str) -> bool:
+    return fnmatchcase(weight.parameter, pattern) or fnmatchcase(weight.layer, pattern)
 
 
-def _fill_weight(name: str, weight: Tensor, spec: SchemeSpec, activation: str | None, base_seed: int) -> None:
+def _reset_multipliers(module: nn.Module) -> None:
     import torch
 
-    drawn = torch.full(weight.shape, math.nan, dtype=_drawn_dtype(weight))
-    global_state = torch.get_rng_state()
+    from initbench.layers import Residual
+
+    with torch.no_grad():
+        for block in module.modules():
+            if isinstance(block, Residual):
+                block.scale.fill_(1.0)
+
+
+def _samples(spec: SchemeSpec, data: Samples | Tensor | tuple[Tensor, Tensor] | None) -> Samples | None:
+    if spec.scheme.needs == "nothing":
+        return None
+    if data is None:
+        raise SchemeError(
+            f"scheme {spec.name!r} needs {spec.scheme.needs} of images: pass data=images or data=(images, labels)."
+        )
+    if isinstance(data, Samples):
+        return data
+    return Samples(*data) if isinstance(data, tuple) else Samples(data)
+
+
+def _fill_model(
+    module: nn.Module,
+    spec: SchemeSpec,
+    generator: Generator,
+    activation: str | None,
+    data: Samples | None,
+    report: Callable[[InitStep], None],
+) -> None:
+    """Let a rule fill the whole module, in evaluation mode; raises SchemeError where a weight is then not finite."""
+    import torch
+
+    for weight in weights(module):
+        weight.tensor.fill_(torch.nan)  # what the rule leaves out is seen
+    handed = {"generator": generator, "activation": activation, "data": data, "report": report}
+    was_training = module.training
+    module.eval()  # a rule that looks at data must not move the statistics of batch norm, nor draw dropout masks
     try:
-        spec.scheme.fill(drawn, generator=seeds.stream(base_seed, "init", name), **spec.resolved(activation))
-    except RuntimeError as error:  # what torch says of a range or a shape that it cannot draw
-        reason = str(error).splitlines()[0]
-        raise SchemeError(f"scheme {str(spec)!r} cannot fill {name}, shape {tuple(weight.shape)}: {reason}") from error
-    except Exception as error:
-        error.add_note(f"while scheme {str(spec)!r} filled {name}, shape {tuple(weight.shape)}")
-        raise
-    if drawn.isnan().any():
-        raise SchemeError(f"scheme {spec.name!r} did not fill {name} in place, or filled it with NaN.")
-    if not torch.equal(global_state, torch.get_rng_state()):
-        raise SchemeError(f"scheme {spec.name!r} drew from torch's global generator; pass generator=generator.")
-    weight.copy_(drawn)
-
-
-def _fill_bias(name: str, owner: nn.Module, tensor: Tensor, bias: Bias, base_seed: int) -> None:
-    import torch
-
-    if bias != "default":
-        tensor.fill_(0.0 if bias == "zeros" else float(bias))
-        return
-    bound = _default_bias_bound(owner)
-    drawn = torch.empty(tensor.shape, dtype=_drawn_dtype(tensor))
-    tensor.copy_(drawn.uniform_(-bound, bound, generator=seeds.stream(base_seed, "init", name)))
-
-
-def _default_bias_bound(owner: nn.Module) -> float:
-    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) in others."""
-    from torch import nn
-
-    if isinstance(owner, nn.RNNBase):
-        return 1 / math.sqrt(owner.hidden_size)
-    if isinstance(owner, nn.Bilinear):
-        return 1 / math.sqrt(owner.in1_features)
-    weight = getattr(owner, "weight", None)
-    return 1 / math.sqrt(fans(tuple(weight.shape))[0]) if weight is not None and weight.numel() else 0.0
-
-
-def _drawn_dtype(tensor: Tensor) -> torch.dtype:
-    import torch
-
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        with guarded(spec, "the model"):
+            spec.scheme.fill(module, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
+    finally:
+        module.train(was_training)
+    for name, parameter in module.named_parameters():
+        if not parameter.isfinite().all():
+            raise SchemeError(f"scheme {spec.name!r} left NaN or infinity in {name}, or did not fill it.")

@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -15,9 +15,24 @@ from initbench.errors import UsageError
 from initbench.registry import Registry
 
 Fill = TypeVar("Fill", bound=Callable[..., None])
-Std = Callable[..., float]
 Check = Callable[..., None]
+Level = Literal["weight", "model"]
+Needs = Literal["nothing", "a batch", "the training set"]
 ANY_MATRIX = (2, 3, 4, 5)  # Linear weights and the kernels of 1-, 2- and 3-d convolutions
+HANDED = ("generator", "activation", "groups", "data", "report")  # what a rule gets by asking for the keyword
+
+
+class Distribution(Protocol):
+    """What each entry of a weight is drawn from, by itself: scipy's frozen distributions fit, and those of `claims`."""
+
+    def std(self) -> float:
+        """Return the standard deviation."""
+
+    def cdf(self, x: Any) -> Any:
+        """Return P(entry <= x), elementwise."""
+
+    def support(self) -> tuple[float, float]:
+        """Return the smallest and the largest value."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +46,40 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Scheme:
-    """A named rule for the starting values of one weight tensor.
+    """A named rule for starting values: of one weight tensor, or of a whole model.
 
-    `fill(weight, generator=..., **params)` overwrites `weight` in place. `std(shape, **params)` is the standard
-    deviation of its entries that the formula promises for a weight of that shape (None where no formula exists).
-    `check(**params)` raises SchemeError for values that do not go together. `dimensions` are the numbers of tensor
-    dimensions that it is defined on.
+    `fill(target, generator=..., **params)` overwrites its target in place: a weight [out, in, *kernel] (level
+    "weight") or a torch module (level "model"). Beside its own parameters it is handed what its signature asks for:
+
+    - `generator`, the torch.Generator that every draw comes from;
+    - `activation`, the name of the model's activation, or None;
+    - `groups`, of the convolution that the weight belongs to (weight rules);
+    - `data`, the training images as `Samples` (model rules that need them);
+    - `report`, which hears of the progress of a rule that takes long (model rules).
+
+    Claims, which the conformance checks hold it to: `distribution(shape, **params)`, what every entry of a weight of
+    that shape is drawn from by itself, or else `std(shape, **params)`, the standard deviation of its entries;
+    `gain(**params)`, the value of all singular values; `sets_biases`. `check(**params)` raises SchemeError for values
+    that do not go together, `fits(shape, groups, **params)` or `fits(model, activation, **params)` for a target that
+    it is not defined on. `dimensions` are the numbers of tensor dimensions that a weight rule is defined on.
     """
 
     name: str
     fill: Callable[..., None]
+    level: Level
+    handed: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     formula: str
     source: str
     good_for: str
-    std: Std | None
-    check: Check | None
+    needs: Needs
     dimensions: tuple[int, ...]
+    sets_biases: bool
+    distribution: Callable[..., Distribution] | None
+    std: Callable[..., float] | None
+    gain: Callable[..., float] | None
+    check: Check | None
+    fits: Check | None
 
     @property
     def summary(self) -> str:
@@ -65,30 +97,65 @@ def register_scheme(
     source: str,
     good_for: str,
     aliases: tuple[str, ...] = (),
-    std: Std | None = None,
-    check: Check | None = None,
+    needs: Needs = "nothing",
     dimensions: tuple[int, ...] = ANY_MATRIX,
+    sets_biases: bool = False,
+    distribution: Callable[..., Distribution] | None = None,
+    std: Callable[..., float] | None = None,
+    gain: Callable[..., float] | None = None,
+    check: Check | None = None,
+    fits: Check | None = None,
 ) -> Callable[[Fill], Fill]:
     """Register the decorated function as scheme `name`.
 
-    The function takes the weight [out, in, *kernel] first, `generator` as a keyword, and its own parameters as
-    keywords with defaults; it fills the weight in place. Raises UsageError for a taken name or a function whose
-    signature does not fit.
+    Its first parameter says what it fills in place: one called `model` gets the whole torch module, any other the
+    weights [out, in, *kernel] one by one. `generator` is a keyword that it must take, `activation`, `groups`, `data`
+    and `report` are keywords that it may take (see `Scheme`); its own parameters are keywords with defaults. Raises
+    UsageError for a taken name or a function whose signature does not fit.
     """
 
     def decorate(fill: Fill) -> Fill:
-        parameters = _parameters(name, fill)
-        schemes.add(name, Scheme(name, fill, parameters, formula, source, good_for, std, check, dimensions), aliases)
+        level, handed, parameters = _signature(name, fill)
+        if ("data" in handed) != (needs != "nothing"):
+            raise UsageError(f"scheme {name!r}: the keyword `data` and needs={needs!r} do not go together.")
+        scheme = Scheme(
+            name=name,
+            fill=fill,
+            level=level,
+            handed=handed,
+            parameters=parameters,
+            formula=formula,
+            source=source,
+            good_for=good_for,
+            needs=needs,
+            dimensions=dimensions,
+            sets_biases=sets_biases,
+            distribution=distribution,
+            std=std,
+            gain=gain,
+            check=check,
+            fits=fits,
+        )
+        schemes.add(name, scheme, aliases)
         return fill
 
     return decorate
 
 
-def _parameters(scheme: str, fill: Callable[..., None]) -> Mapping[str, Parameter]:
-    keywords = list(inspect.signature(fill).parameters.values())[1:]
-    if "generator" not in (keyword.name for keyword in keywords):
+def _signature(scheme: str, fill: Callable[..., None]) -> tuple[Level, tuple[str, ...], Mapping[str, Parameter]]:
+    """Return what the function fills, what it is to be handed, and its own parameters."""
+    target, *keywords = inspect.signature(fill).parameters.values()
+    handed = tuple(keyword.name for keyword in keywords if keyword.name in HANDED)
+    if "generator" not in handed:
         raise UsageError(f"scheme {scheme!r} must take the keyword `generator`: every draw comes from it.")
-    own = [keyword for keyword in keywords if keyword.name != "generator"]
+    level: Level = "model" if target.name == "model" else "weight"
+    misplaced = {"groups"} if level == "model" else {"data", "report"}
+    if wrong := sorted(misplaced.intersection(handed)):
+        raise UsageError(f"scheme {scheme!r} asks for {wrong[0]!r}, which a rule on a {level} is not handed.")
+    return level, handed, _parameters(scheme, fill, [one for one in keywords if one.name not in HANDED])
+
+
+def _parameters(scheme: str, fill: Callable[..., None], own: list[inspect.Parameter]) -> Mapping[str, Parameter]:
     module_globals = getattr(fill, "__globals__", {})  # a functools.partial has none
     for keyword in own:
         if keyword.default is inspect.Parameter.empty or keyword.kind is not inspect.Parameter.KEYWORD_ONLY:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from initbench.errors import SchemeError, UsageError, unknown
-from initbench.schemes.catalogue import Scheme, schemes
+from initbench.schemes.catalogue import Distribution, Scheme, schemes
 from initbench.schemes.gains import resolve_gain
 
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
@@ -42,7 +42,15 @@ class SchemeSpec:
 
     def std(self, shape: tuple[int, ...], activation: str | None = None) -> float | None:
         """Return the standard deviation that the formula promises for a weight [out, in, *kernel], if there is one."""
-        return self.scheme.std(shape, **self.resolved(activation)) if self.scheme.std else None
+        if self.scheme.std:
+            return self.scheme.std(shape, **self.resolved(activation))
+        distribution = self.distribution(shape, activation)
+        return None if distribution is None else distribution.std()
+
+    def distribution(self, shape: tuple[int, ...], activation: str | None = None) -> Distribution | None:
+        """Return what each entry of a weight [out, in, *kernel] is drawn from by itself, if the scheme says so."""
+        scheme = self.scheme
+        return scheme.distribution(shape, **self.resolved(activation)) if scheme.distribution else None
 
     def __str__(self) -> str:
         return _join(self.name, self.params)
@@ -52,7 +60,12 @@ class SchemeSpec:
 
 
 def _join(name: str, params: Mapping[str, Any]) -> str:
-    return ":".join([name, *(f"{key}={value}" for key, value in params.items())])
+    return ":".join([name, *(f"{key}={value_text(value)}" for key, value in params.items())])
+
+
+def value_text(value: Any) -> str:
+    """Return a parameter's value as a scheme's text has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(text: str) -> SchemeSpec:

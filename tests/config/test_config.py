@@ -16,6 +16,7 @@ import typer
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import field_validator, model_validator
 from typer.testing import CliRunner
 
 from initbench.cli.validate import validate
@@ -30,10 +31,12 @@ model:
   activation: relu
   dropout: 0.0
   norm: none
+  residual: false
   bias: true
 init:
   scheme: xavier_uniform:gain=1.0
   bias: default
+  layers: {}
 data:
   name: mnist
   batch_size: 100
@@ -61,7 +64,11 @@ NAME = (
 )
 TOP = "name, model, init, data, train, seed, device"
 TRAIN = "epochs, optimizer, lr, momentum, nesterov, betas, weight_decay, schedule, clip_norm, threads"
-MLP = "name, hidden, activation, dropout, norm, bias"
+MLP = "name, hidden, activation, dropout, norm, residual, bias"
+WIDTH = "a whole number from 1 to 100000"
+WIDTHS = "a list (at most 10000) of whole numbers from 1 to 100000, or a mapping such as {width: 300, depth: 50}"
+SIZES = "a whole number from 1 to 1000, or a list of one or more, the last of which repeats"
+ODD = "an odd number (1 + 2 for each block) of equal widths. Set model.hidden, such as {width: 100, depth: 21}"
 DEVICE = "allowed: auto, cpu, cuda or cuda:<number>, such as cuda:0."
 INIT = "scheme, bias"
 DATA = "name, batch_size, drop_last, limit, fallback, eval_scale"
@@ -116,9 +123,40 @@ def test_the_defaults() -> None:
         ("model: {name: 3}", "1:15: model.name: got 3, allowed: "),
         ("model: {hiden: [1]}", f"1:9: model.hiden: unknown key. Did you mean 'hidden'? Allowed: {MLP}."),
         ("model:\n  hidden: [64, 0]",
-         "2:16: model.hidden[1]: got 0, allowed: a whole number from 1 to 100000."),
-        ("model: {hidden: 64}",
-         "1:17: model.hidden: got 64, allowed: a list (at most 1000), each a whole number from 1 to 100000."),
+         f"2:16: model.hidden[1]: got 0, allowed: {WIDTH}."),
+        ("model: {hidden: 64}", f"1:17: model.hidden: got 64, allowed: {WIDTHS}."),
+        ("model: {hidden: {width: 3, widht: 3, depth: 2}}",
+         "1:28: model.hidden.widht: unknown key. Did you mean 'width'? Allowed: width, depth."),
+        ("model: {hidden: {width: 0, depth: 3}}", f"1:25: model.hidden.width: got 0, allowed: {WIDTH}."),
+        ("model: {hidden: {width: 3}}",
+         "1:17: model.hidden.depth: missing; write a whole number from 1 to 10000."),
+        ("model: {hidden: {width: 300, depth: 50, x: 1}}",
+         "1:41: model.hidden.x: unknown key. Allowed: width, depth."),
+        ("model: {hidden: {width: 300, depth: 10001}}",
+         "1:37: model.hidden.depth: got 10001, allowed: a whole number from 1 to 10000."),
+        ("model: {residual: true}",
+         f"1:19: model.residual: got true with 2 hidden layers of equal widths, allowed: {ODD}."),
+        ("model: {residual: true, hidden: [3, 4, 3]}",
+         f"1:19: model.residual: got true with 3 hidden layers of different widths, allowed: {ODD}."),
+        ("model: {name: cnn, channels: []}", "1:30: model.channels: got [], allowed: one width or more. For a network "
+         "without convolutions use model: mlp."),
+        ("model: {name: cnn, kernel: 0}", f"1:28: model.kernel: got 0, allowed: {SIZES}."),
+        ("model: {name: cnn, stride: []}", f"1:28: model.stride: got [], allowed: {SIZES}."),
+        ("model: {name: cnn, pool_size: [2, x]}",
+         "1:35: model.pool_size[1]: got 'x', allowed: a whole number from 1 to 1000."),
+        ("model: {name: cnn, kernel: [5, 4]}", "1:28: model.kernel: got 4, allowed with padding same: odd sizes. "
+         "Change it or set padding: none."),
+        ("model: {name: cnn, stride: [2, 2, 1]}",
+         "1:28: model.stride: got 3 sizes, allowed: at most one for each of the 2 convolutions."),
+        ("model: {name: cnn, padding: none, padding_mode: reflect}",
+         "1:49: model.padding_mode: got 'reflect', but nothing is padded. Set model.padding: same."),
+        ("model: {name: cnn, groups: 4}",
+         "1:28: model.groups: got 4, allowed: what divides all of model.channels, so 1 or a divisor of 2."),
+        ("model: {name: rnn, permutation: 3}",
+         "1:33: model.permutation: got 3, but only pixels are permuted. Set model.input: pixels."),
+        ("model: {name: rnn, cell: gru, activation: relu}",
+         "1:43: model.activation: got 'relu', but the cell gru has tanh built in. Set model.cell: rnn."),
+        ("model: {name: rnn, hidden: [128]}", f"1:28: model.hidden: got [128], allowed: {WIDTH}."),
         ("model: {activation: rleu}", "1:21: model.activation: got 'rleu', allowed: relu, tanh, sigmoid, leaky_relu, "
          "elu, selu, gelu, silu, softsign, linear. Did you mean 'relu'?"),
         ("model: {dropout: 1}", f"1:18: model.dropout: got 1, allowed: {FRACTION}."),
@@ -129,7 +167,7 @@ def test_the_defaults() -> None:
         ("init: {scheme: 5}",
          "1:16: init.scheme: got 5, allowed: a scheme, such as xavier_uniform or normal:std=0.01."),
         ("init: {scheme: normal, sdt: 1}", "1:24: init.sdt: unknown key. Did you mean 'std'? "
-         "Allowed: scheme, bias; the parameters of normal: mean, std."),
+         "Allowed: scheme, bias, layers; the parameters of normal: mean, std."),
         ("init: {scheme: zeros, std: 1}", f"1:23: init.std: unknown key. Allowed: {INIT}; zeros has no parameters."),
         ("init: {scheme: normal:std=1, std: 2}",
          "1:30: init.std: given in the scheme 'normal:std=1' as well. Remove one."),
@@ -186,6 +224,32 @@ def test_each_rule_has_its_line(tmp_path: Path, text: str, complaint: str) -> No
     )
 
 
+def test_what_a_users_validator_says_is_shown_in_its_own_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from initbench import models
+
+    class Options(models.ModelOptions):
+        width: int = 2
+        depth: int = 1
+
+        @field_validator("width")
+        @classmethod
+        def _even(cls, width: int) -> int:
+            if width % 2:
+                raise ValueError(f"got {width}, allowed: even widths.\nAdd 1.")
+            return width
+
+        @model_validator(mode="after")
+        def _shallow(self) -> Options:
+            if self.depth > self.width:
+                raise ValueError("deeper than {wide}")
+            return self
+
+    monkeypatch.setitem(models.models._items, "own", models.Model("own", Options, lambda *_: None))  # type: ignore[arg-type]
+    path = _written(tmp_path, "seed: 1\nmodel:\n  name: own\n  width: 3")
+    assert _complaint(path) == r"4:10: model.width: got 3, allowed: even widths.\nAdd 1."
+    assert _complaint(path, "model.width=4", "model.depth=5") == "3:3: model: deeper than {wide}"
+
+
 def test_all_problems_come_at_once_in_file_order(tmp_path: Path) -> None:
     text = """\
 train: {lr: abc, momentum: 0.9, lr: 1}
@@ -229,6 +293,9 @@ def test_hundreds_of_problems_do_not_fill_the_terminal(tmp_path: Path) -> None:
         ("", ["train.lr=1"], {"train.lr": 1.0}),
         ("", ["model.hidden=[64,32]", "model.dropout=.5"], {"model.hidden": [64, 32], "model.dropout": 0.5}),
         ("", ["model.hidden=[]"], {"model.hidden": []}),
+        ("", ["model.hidden={width: 4, depth: 3}"], {"model.hidden": [4, 4, 4]}),
+        ("model: {hidden: {width: 4, depth: 3}}", ["model.hidden.depth=2"], {"model.hidden": [4, 4]}),
+        ("model: {hidden: {width: 4, depth: 3}}", ["model.hidden=[5]"], {"model.hidden": [5]}),
         ("", [" seed = 5 ", "seed=6"], {"seed": 6}),
         ("", ["train={lr: 0.1, epochs: 2}", "train.lr=0.2"], {"train.lr": 0.2, "train.epochs": 2}),
         ("train: {epochs: 3, lr: 0.1}", ["train={lr: 0.2}"], {"train.lr": 0.2, "train.epochs": 3}),
@@ -379,7 +446,12 @@ complete = st.fixed_dictionaries(
     optional={
         "name": st.none() | st.sampled_from(TEXTS),
         "model": st.fixed_dictionaries(
-            {}, optional={"hidden": st.lists(st.integers(1, 9), max_size=3), "dropout": st.floats(0, 0.99)}
+            {},
+            optional={
+                "hidden": st.lists(st.integers(1, 9), max_size=3)
+                | st.fixed_dictionaries({"width": st.integers(1, 9), "depth": st.integers(1, 10_000)}),
+                "dropout": st.floats(0, 0.99),
+            },
         ),
         "init": st.fixed_dictionaries(
             {"scheme": st.just("normal")}, optional={"std": finite, "bias": st.floats(-1e38, 1e38) | st.just("zeros")}

@@ -53,7 +53,7 @@ def test_parse(text: str, canonical: str, label: str) -> None:
         ("normal:std=inf", "not a finite number"),
         ("he:mode=fan_both", "mode=fan_both"),
         ("sparse:sparsity=1.5", "sparsity=1.5"),
-        ("orthogonal:gain=gelu", "gain=gelu"),
+        ("orthogonal:gain=mish", "gain=mish"),
     ],
 )
 def test_wrong_specs(text: str, message: str) -> None:
@@ -67,7 +67,7 @@ def test_wrong_specs(text: str, message: str) -> None:
     ("text", "activation", "message"),
     [
         ("dirac", "relu", "scheme 'dirac' fills tensors with 3, 4 or 5 dimensions, but weight has 2, shape (3, 4)"),
-        ("xavier:gain=auto", "gelu", "torch defines no gain for activation 'gelu'"),
+        ("xavier:gain=auto", "mish", "no gain is known for activation 'mish'"),
         ("xavier:gain=auto", None, "gain=auto needs an activation"),
     ],
 )
