@@ -63,16 +63,21 @@ def eye(weight: "Tensor", *, generator: "Generator") -> None:
     init.eye_(weight)
 
 
+def dirac_std(shape: tuple[int, ...], groups: int = 1) -> float:
+    """Return the std of a kernel that hands on the first min(in, out) channels of each group."""
+    return _ones_std(groups * min(shape[0] // groups, shape[1]), shape)
+
+
 @register_scheme(
     "dirac",
-    formula="W[i, i, centre] = 1, else 0",
+    formula="W[i, i, centre] = 1 in each group, else 0",
     source="torch.nn.init.dirac_",
     good_for="deep convolutions; it hands the channels on",
-    std=lambda shape: _ones_std(min(shape[:2]), shape),
+    std=dirac_std,
     dimensions=(3, 4, 5),
 )
-def dirac(weight: "Tensor", *, generator: "Generator") -> None:
-    """Set a convolution to the identity on its channels."""
+def dirac(weight: "Tensor", *, generator: "Generator", groups: int = 1) -> None:
+    """Set a convolution to the identity on its channels, group by group."""
     from torch.nn import init
 
-    init.dirac_(weight)
+    init.dirac_(weight, groups)

@@ -7,12 +7,27 @@ from pydantic import Field
 
 from initbench.errors import SchemeError
 from initbench.schemes.catalogue import register_scheme
+from initbench.schemes.claims import Normal, TruncatedNormal, Uniform
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-FLAT = 1e-6  # an interval with less of the normal's mass than this is so narrow that the density is flat on it
 Scale = Annotated[float, Field(ge=0)]
+
+
+def draw(weight: "Tensor", entries: Normal | Uniform | TruncatedNormal, generator: "Generator") -> None:
+    """Overwrite every entry of `weight` with a draw of its own from `entries`."""
+    from torch.nn import init
+
+    match entries:
+        case Uniform(low, high):
+            init.uniform_(weight, low, high, generator=generator)
+        case Normal(mean, std):
+            init.normal_(weight, mean, std, generator=generator)
+        case TruncatedNormal(mean, std, low, high) if std > 0:
+            init.trunc_normal_(weight, mean, std, low, high, generator=generator)
+        case TruncatedNormal(mean):
+            init.constant_(weight, mean)
 
 
 def ordered(a: float, b: float) -> None:
@@ -33,14 +48,12 @@ def around_the_mean(mean: float, std: float, a: float, b: float) -> None:
     formula="W ~ U(a, b)",
     source="torch.nn.init.uniform_",
     good_for="a lesson: 'random' that ignores the layer's size",
-    std=lambda shape, a, b: (b - a) / math.sqrt(12),
+    distribution=lambda shape, a, b: Uniform(a, b),
     check=ordered,
 )
 def uniform(weight: "Tensor", *, generator: "Generator", a: float = 0.0, b: float = 1.0) -> None:
     """Draw from the uniform distribution on [a, b)."""
-    from torch.nn import init
-
-    init.uniform_(weight, a, b, generator=generator)
+    draw(weight, Uniform(a, b), generator)
 
 
 @register_scheme(
@@ -49,24 +62,11 @@ def uniform(weight: "Tensor", *, generator: "Generator", a: float = 0.0, b: floa
     formula="W ~ N(mean, std²)",
     source="torch.nn.init.normal_",
     good_for="a lesson: N(0, 1) saturates, N(0, 0.01²) vanishes with depth",
-    std=lambda shape, mean, std: std,
+    distribution=lambda shape, mean, std: Normal(mean, std),
 )
 def normal(weight: "Tensor", *, generator: "Generator", mean: float = 0.0, std: Scale = 1.0) -> None:
     """Draw from the normal distribution with `mean` and `std`."""
-    from torch.nn import init
-
-    init.normal_(weight, mean, std, generator=generator)
-
-
-def truncated_normal_std(mean: float, std: float, a: float, b: float) -> float:
-    """Return the std of N(mean, std^2) cut to [a, b] (Johnson, Kotz & Balakrishnan 1994, section 13.10.1)."""
-    low, high = (a - mean) / std, (b - mean) / std
-    mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
-    density_low, density_high = (math.exp(-z * z / 2) / math.sqrt(2 * math.pi) for z in (low, high))
-    if mass < FLAT:
-        return (b - a) / math.sqrt(12)
-    shift = (density_low - density_high) / mass
-    return std * math.sqrt(1 + (low * density_low - high * density_high) / mass - shift**2)
+    draw(weight, Normal(mean, std), generator)
 
 
 @register_scheme(
@@ -75,7 +75,7 @@ def truncated_normal_std(mean: float, std: float, a: float, b: float) -> float:
     formula="W ~ N(mean, std²) cut to [a, b]; a and b are values, not multiples of std",
     source="torch.nn.init.trunc_normal_",
     good_for="transformers (std=0.02); no outliers",
-    std=lambda shape, mean, std, a, b: truncated_normal_std(mean, std, a, b),
+    distribution=lambda shape, mean, std, a, b: TruncatedNormal(mean, std, a, b),
     check=around_the_mean,
 )
 def trunc_normal(
@@ -88,9 +88,7 @@ def trunc_normal(
     b: float = 2.0,
 ) -> None:
     """Draw from the normal distribution, redrawn outside of [a, b]."""
-    from torch.nn import init
-
-    init.trunc_normal_(weight, mean, std, a, b, generator=generator)
+    draw(weight, TruncatedNormal(mean, std, a, b), generator)
 
 
 def sparse_std(shape: tuple[int, ...], sparsity: float, std: float) -> float:

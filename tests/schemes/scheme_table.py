@@ -1,4 +1,4 @@
-"""The one table of the scheme tests: a new scheme is one new row.
+"""The one table of the scheme tests: a new rule on a weight is one new row.
 
 A row: the spec, and what its entries are: independent draws from a distribution (scipy's, given the weight's shape),
 DEPENDENT draws, or FIXED, the same for every seed.
@@ -34,28 +34,47 @@ def normal(variance: float) -> Any:
     return stats.norm(0, math.sqrt(variance))
 
 
+def truncated_normal(variance: float) -> Any:
+    """Keras' and JAX's: a normal cut at 2 of its std, so wide that the variance is right after the cut."""
+    return stats.truncnorm(-2, 2, 0, math.sqrt(variance) / stats.truncnorm(-2, 2).std())
+
+
 SCHEMES: dict[str, Entries] = {
     "constant:val=0.3": FIXED,
     "zeros": FIXED,
     "ones": FIXED,
     "eye": FIXED,
     "dirac": FIXED,
+    "zero_hadamard": FIXED,
     "sparse:sparsity=0.25:std=0.5": DEPENDENT,
     "orthogonal": DEPENDENT,
     "orthogonal:gain=2.0": DEPENDENT,
+    "delta_orthogonal": DEPENDENT,
+    "delta_orthogonal:gain=tanh": DEPENDENT,
     "uniform:a=-0.5:b=2.0": lambda shape: stats.uniform(-0.5, 2.5),
     "normal:mean=1.0:std=0.5": lambda shape: stats.norm(1.0, 0.5),
     "trunc_normal:mean=0.2:std=1.5:a=-1.0:b=2.0": lambda shape: stats.truncnorm(-1.2 / 1.5, 1.8 / 1.5, 0.2, 1.5),
     # torch's bounds are values, not multiples of std: at std=0.02 the bounds of 2 cut nothing
     "trunc_normal:std=0.02": lambda shape: stats.norm(0, 0.02),
+    # so narrow that the density is flat on it
+    "trunc_normal:std=1000.0:a=-0.001:b=0.001": lambda shape: stats.uniform(-0.001, 0.002),
+    "variance_scaling": lambda shape: truncated_normal(1 / fan_in(shape)),
+    "variance_scaling:scale=3.0:mode=fan_out": lambda shape: truncated_normal(3 / fan_out(shape)),
+    "variance_scaling:scale=0.5:distribution=normal": lambda shape: normal(0.5 / fan_in(shape)),
+    "variance_scaling:mode=fan_avg:distribution=uniform": lambda shape: symmetric_uniform(
+        2 / (fan_in(shape) + fan_out(shape))
+    ),
     "xavier_uniform": lambda shape: symmetric_uniform(2 / (fan_in(shape) + fan_out(shape))),
     "xavier_normal": lambda shape: normal(2 / (fan_in(shape) + fan_out(shape))),
     "xavier_normal:gain=tanh": lambda shape: normal((5 / 3) ** 2 * 2 / (fan_in(shape) + fan_out(shape))),
+    "xavier_normal:truncated=true": lambda shape: truncated_normal(2 / (fan_in(shape) + fan_out(shape))),
     "he_uniform": lambda shape: symmetric_uniform(2 / fan_in(shape)),
     "he_normal": lambda shape: normal(2 / fan_in(shape)),
     "he_normal:mode=fan_out": lambda shape: normal(2 / fan_out(shape)),
+    "he_normal:truncated=true": lambda shape: truncated_normal(2 / fan_in(shape)),
     "lecun_uniform": lambda shape: symmetric_uniform(1 / fan_in(shape)),
     "lecun_normal": lambda shape: normal(1 / fan_in(shape)),
+    "lecun_normal:truncated=true": lambda shape: truncated_normal(1 / fan_in(shape)),
     "default": lambda shape: symmetric_uniform(1 / (3 * fan_in(shape))),
 }
 
@@ -65,6 +84,10 @@ SHAPES: dict[str, Shape] = {
     "tall": (300, 24),
     "conv1d": (32, 16, 5),
     "conv2d": (32, 16, 3, 3),
+    "conv2d that narrows": (16, 32, 3, 3),
     "conv3d": (16, 8, 3, 3, 3),
-    "depthwise": (64, 1, 5, 5),  # groups = channels: torch's weight has one input channel, so fan_in is 25
+    "grouped": (48, 8, 3, 3),  # torch's weight has the input channels of one group, so fan_in is 72
+    "depthwise": (64, 1, 5, 5),
+    "depthwise that widens": (96, 1, 4),
 }
+GROUPS = {"grouped": 4, "depthwise": 64, "depthwise that widens": 32}  # 1 for the others

@@ -20,9 +20,11 @@ from initbench.schemes import parse, schemes
         ("normal", "normal:mean=0.0:std=1.0", "normal"),
         ("normal:std=0.01", "normal:mean=0.0:std=0.01", "normal:std=0.01"),
         ("normal:std=1e-2", "normal:mean=0.0:std=0.01", "normal:std=0.01"),
-        ("kaiming_normal:mode=fan_out", "he_normal:gain=relu:mode=fan_out", "he_normal:mode=fan_out"),
-        ("glorot_normal:gain=2", "xavier_normal:gain=2.0", "xavier_normal:gain=2.0"),
+        ("kaiming_normal:mode=fan_out", "he_normal:gain=relu:mode=fan_out:truncated=false", "he_normal:mode=fan_out"),
+        ("glorot_normal:gain=2", "xavier_normal:gain=2.0:truncated=false", "xavier_normal:gain=2.0"),
         (" zeros ", "zeros", "zeros"),
+        ("lecun_normal:truncated=True", "lecun_normal:truncated=true", "lecun_normal:truncated=true"),
+        ("critical:sb=0.5", "critical:sw=auto:sb=0.5", "critical:sb=0.5"),
     ],
 )
 def test_parse(text: str, canonical: str, label: str) -> None:
