@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEPENDS := pyproject.toml constraints.txt
 
-.PHONY: run test lint types tests benchmark results clean
+.PHONY: run test lint types tests benchmark results catalogue clean
 
 run: $(VENV)/installed
 	$(BIN)/initbench run configs/xavier.yaml
@@ -29,6 +29,9 @@ benchmark: $(VENV)/installed
 
 results: $(VENV)/installed
 	$(BIN)/python benchmarks/readme_results.py
+
+catalogue: $(VENV)/installed
+	$(BIN)/python benchmarks/readme_catalogue.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,18 +1,19 @@
-"""Train what README shows and write its tables and its picture anew: `make results` (about half an hour on 2 cores).
+"""Train what README shows and write its tables and its picture anew: `make results` (about two hours on 2 cores).
 
-Runs that runs/ holds already are not trained again. A table of README stands between two comment lines,
-<!-- results: NAME --> and <!-- end -->; this replaces what is between them.
+Runs that runs/ holds already are not trained again.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 from pathlib import Path
+from typing import NamedTuple
 
+import rbm
 import torch
 import training_loop
+from readme import replace
 
 import initbench
 from initbench.atomic import write_atomically
@@ -22,23 +23,57 @@ from initbench.results import Comparison
 from initbench.schemes import parse
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 PICTURE = ROOT / "benchmarks" / "compare.svg"
 JOBS = os.cpu_count() or 1
 SEEDS = {"xavier": 10, "he": 10, "normal": 10}  # the three that the comparison trains anyway
 FEWER_SEEDS = 5
 
 
+class Experiment(NamedTuple):
+    """A comparison on a config that was made for it."""
+
+    config: str
+    schemes: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    seeds: int = 10
+
+
+EXPERIMENTS = {
+    "recurrent relu": Experiment("recurrent.yaml", ("xavier", "orthogonal_recurrent", "irnn")),
+    "recurrent tanh": Experiment(
+        "recurrent.yaml", ("xavier", "orthogonal_recurrent", "irnn"), ("model.activation=tanh",)
+    ),
+    "deep cnn": Experiment("deep-cnn.yaml", ("xavier_normal", "delta_orthogonal", "dirac"), seeds=8),
+    "dbn": Experiment("dbn.yaml", ("dbn", "normal:std=0.01", "xavier")),
+    "deep relu": Experiment("deep-relu.yaml", ("he_normal", "lsuv", "gsm")),
+}
+
+
 def main() -> None:
     """Train, and replace the tables."""
     os.chdir(ROOT)
-    replace("benchmark", f"```text\n{training_loop.report(rounds=9)}\n```")
+    replace("results: benchmark", f"```text\n{training_loop.report(rounds=9)}\n```")
+    replace("results: rbm", f"```text\n{rbm.report(5, rbm.Budget(iterations=10, images=10_000, batch_size=10))}\n```")
     comparison = initbench.compare(["xavier", "he", "normal"], config={"data": {"fallback": "none"}}, jobs=JOBS)
     write_atomically(PICTURE, render(comparison, "svg"))
-    replace("compare", f"```text\n{render(comparison, 'table').rstrip()}\n```\n\n{machine()}")
-    rows = [config_row(path) for path in sorted((ROOT / "configs").glob("*.yaml"))]
+    replace("results: compare", f"```text\n{render(comparison, 'table').rstrip()}\n```\n\n{machine()}")
+    for name, experiment in EXPERIMENTS.items():
+        replace(f"results: {name}", compared(experiment))
+    replace("results: machine", machine())
+    in_experiments = {experiment.config for experiment in EXPERIMENTS.values()}
+    rows = [config_row(path) for path in sorted((ROOT / "configs").glob("*.yaml")) if path.name not in in_experiments]
     head = "| config | what it is | n | test accuracy, % [95 % interval] | s per run |\n|---|---|---|---|---|"
-    replace("configs", "\n".join([head, *rows]) + f"\n\n{machine()}")
+    replace("results: configs", "\n".join([head, *rows]) + f"\n\n{machine()}")
+
+
+def compared(experiment: Experiment) -> str:
+    """Return the command of one experiment, and the table that it printed."""
+    config = initbench.load_config(ROOT / "configs" / experiment.config, [*experiment.overrides, "data.fallback=none"])
+    comparison = initbench.compare(experiment.schemes, config=config, seeds=experiment.seeds, jobs=JOBS)
+    command = f"initbench compare --config configs/{experiment.config} --schemes {','.join(experiment.schemes)}"
+    options = "".join(f" --set {override}" for override in experiment.overrides)
+    seeds = "" if experiment.seeds == Experiment._field_defaults["seeds"] else f" --seeds {experiment.seeds}"
+    return f"```sh\n{command}{options}{seeds}\n```\n\n```text\n{render(comparison, 'table').rstrip()}\n```"
 
 
 def config_row(path: Path) -> str:
@@ -65,16 +100,6 @@ def machine() -> str:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, initbench {initbench.__version__}"
     where = f"{cpu_model()}, {os.cpu_count()} cores, {JOBS} worker processes of one thread"
     return f"Measured on: {where}; {versions}. Times include the machine's other load: read them as rough ratios."
-
-
-def replace(name: str, content: str) -> None:
-    """Put `content` between the markers of table `name`; raises ValueError where README has no such markers."""
-    text = README.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    changed, count = pattern.subn(lambda found: f"{found[1]}{content}\n{found[2]}", text)
-    if count != 1:
-        raise ValueError(f"README.md has {count} places for the table {name!r}, not one")
-    write_atomically(README, changed)
 
 
 if __name__ == "__main__":

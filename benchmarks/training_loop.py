@@ -20,11 +20,19 @@ from initbench import make_config
 from initbench.data import Dataset
 from initbench.environment import cpu_model
 from initbench.events import ignore
+from initbench.initial import build_model, initialize_model
 from initbench.training import train
 from initbench.training.threads import torch_threads
-from initbench.work import initialized_model, load_dataset
+from initbench.work import load_dataset
 
 CONFIG = make_config({"train": {"epochs": 1}, "data": {"fallback": "none"}})
+
+
+def initialized_model(dataset: Dataset) -> nn.Module:
+    """Return the default model at its starting values."""
+    model = build_model(CONFIG, dataset)
+    initialize_model(model, CONFIG, dataset)
+    return model
 
 
 def hand_written_epoch(model: nn.Module, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor]) -> float:
@@ -61,8 +69,8 @@ def report(rounds: int) -> str:
     ours, by_hand = [], []
     with torch_threads(1):
         for _ in range(rounds + 1):
-            by_hand.append(hand_written_epoch(initialized_model(CONFIG, dataset), train_set, test_set))
-            ours.append(initbench_epoch(initialized_model(CONFIG, dataset), dataset))
+            by_hand.append(hand_written_epoch(initialized_model(dataset), train_set, test_set))
+            ours.append(initbench_epoch(initialized_model(dataset), dataset))
     ours, by_hand = ours[1:], by_hand[1:]  # the first round warms up
     ratios = [a / b for a, b in zip(ours, by_hand, strict=True)]
     lines = [

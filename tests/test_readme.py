@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from initbench import make_config
 from initbench.cli.app import app
+from initbench.report.catalogue import catalogue_markdown
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +49,23 @@ def test_every_file_that_it_names_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("name", ["compare", "configs", "benchmark"])
+def test_the_catalogue_is_the_registry() -> None:
+    shown = re.search(r"<!-- catalogue -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == catalogue_markdown(), "stale: give `make catalogue`"
+
+
+@pytest.mark.parametrize("model", ["cnn", "rnn"])
+def test_the_models_options_that_it_prints_are_the_default_ones(model: str) -> None:
+    block = re.search(rf"```yaml\n(model:\n  name: {model} .*?)```", README, re.DOTALL)
+    assert block is not None
+    assert yaml.safe_load(block[1]) == {"model": make_config({"model": model}).to_dict()["model"]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["compare", "configs", "benchmark", "rbm", "recurrent relu", "recurrent tanh", "deep cnn", "dbn", "deep relu"],
+)
 def test_its_tables_are_filled(name: str) -> None:
     table = re.search(rf"<!-- results: {name} -->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert table is not None

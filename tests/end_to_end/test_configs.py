@@ -12,6 +12,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 PROMISED = {
     "xavier", "he", "normal", "zeros", "orthogonal", "smoke",
     "ladder-1-softmax", "ladder-2-normal", "ladder-3-xavier", "ladder-4-deep", "ladder-5-dropout",
+    "recurrent", "deep-cnn", "dbn", "deep-relu",
 }  # fmt: skip
 
 

@@ -1,0 +1,150 @@
+"""`--plugin FILE.py`: schemes and models of a user, by name, in this process and in workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from initbench import plugins
+from initbench.errors import UsageError
+from initbench.models import models
+from initbench.plugins import load_plugins, loaded_plugins, plugin_revision
+from initbench.revision import function_revision
+from initbench.schemes import schemes
+
+PLUGIN = '''
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from initbench import register_model, register_scheme
+from initbench.models import ModelOptions
+
+
+@register_scheme("halves", formula="W = value", source="a test", good_for="testing")
+def halves(weight, *, generator, value: float = 0.5):
+    """Fill with one value."""
+    weight.fill_(value)
+
+
+class Options(ModelOptions):
+    width: int = 8
+
+
+class Net(nn.Module):
+    def __init__(self, pixels, width, classes):
+        super().__init__()
+        self.first, self.out = nn.Linear(pixels, width), nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.out(torch.relu(self.first(images.flatten(1))))
+
+
+@register_model("mine", Options)
+def mine(options, image_shape, classes):
+    channels, height, width = image_shape
+    return Net(channels * height * width, options.width, classes)
+'''
+TINY = ["--set", "data.name=digits", "--limit", "200", "--set", "data.batch_size=20", "--epochs", "1"]
+
+
+@pytest.fixture(autouse=True)
+def registries_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_loaded", {})
+    for registry in (schemes, models):
+        monkeypatch.setattr(registry, "_items", dict(registry._items))
+        monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+
+
+def plugin(folder: Path, text: str = PLUGIN, name: str = "my_plugin.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_plugin_registers_its_schemes_and_models_once(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    load_plugins([path, str(path)])
+    load_plugins([path])
+    assert "halves" in set(schemes)
+    assert "mine" in set(models)
+    assert loaded_plugins() == (path.resolve(),)
+
+
+def test_two_plugins_of_the_same_name_are_two(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = PLUGIN.replace("halves", "thirds").replace("mine", "yours")
+    load_plugins([plugin(tmp_path), plugin(tmp_path / "other", other)])
+    assert {"halves", "thirds"} <= set(schemes)
+
+
+def test_a_plugin_may_import_a_file_beside_it(tmp_path: Path) -> None:
+    plugin(tmp_path, "VALUE = 3\n", "beside_my_plugin.py")
+    load_plugins([plugin(tmp_path, "from beside_my_plugin import VALUE\nassert VALUE == 3\n")])
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nx = (\n", "line 2: SyntaxError"),
+        ("x = 1\n\n1 / 0\n", "line 3: ZeroDivisionError: division by zero"),
+        ("import nosuchmodule\n", "line 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
+        (PLUGIN.replace('"halves"', '"he_normal"'), "scheme 'he_normal' is registered already"),
+        (PLUGIN.replace("*, generator, ", "*, "), "must take the keyword `generator`"),
+    ],
+)
+def test_a_broken_plugin_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_plugins([plugin(tmp_path, text)])
+    assert message in str(caught.value)
+    assert "my_plugin.py" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nosuch.py", "plugin.txt", "."])
+def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "plugin.txt").write_text("")
+    with pytest.raises(UsageError, match="no such Python file"):
+        load_plugins([tmp_path / name])
+
+
+def test_the_whole_file_is_part_of_a_runs_identity(tmp_path: Path) -> None:
+    path = plugin(tmp_path)
+    load_plugins([path])
+    build = models["mine"].build
+    before = function_revision(build)
+    assert before == function_revision(build)
+    path.write_text(PLUGIN.replace("torch.relu", "torch.tanh"))
+    assert function_revision(build) != before
+    assert plugin_revision(schemes["halves"].fill.__module__) is not None
+    assert plugin_revision(schemes["he_normal"].fill.__module__) is None
+
+
+def test_a_model_class_beside_its_build_function_is_part_of_the_identity() -> None:
+    def revision_of(text: str) -> str | None:
+        namespace: dict[str, object] = {"__name__": "own"}
+        exec(text, namespace)  # noqa: S102 # no file: what is typed at a prompt
+        return function_revision(namespace["build"])  # type: ignore[arg-type]
+
+    text = "class Net:\n    def forward(self, x):\n        return x + 1\ndef build():\n    return Net()\n"
+    assert revision_of(text) == revision_of(text)
+    assert revision_of(text) != revision_of(text.replace("x + 1", "x + 2"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_compare_finds_a_plugins_scheme_and_model_in_every_process(workers: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "initbench", "compare", "--plugin", str(plugin(tmp_path)), "--seeds", "2"]
+    command += ["--schemes", "halves,halves:value=0.1", "--set", "model.name=mine", "--set", "model.width=5"]
+    ended = subprocess.run(
+        [*command, *TINY, "-j", workers, "--format", "json"], capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 0, ended.stderr
+    comparison = json.loads(ended.stdout)
+    assert [row["scheme"] for row in comparison["schemes"]] == ["halves", "halves:value=0.1"]
+    assert comparison["config"]["model"] == {"name": "mine", "width": 5}
