@@ -28,8 +28,8 @@ def pretraining_line(row: PretrainingRow) -> str:
     """Return one aligned line, below 80 columns, for a pre-training epoch of one layer."""
     likelihood = row.pseudo_log_likelihood
     return (
-        f"pre-training {row.layer:<4} epoch {row.epoch:>3}  reconstruction error {row.reconstruction_error:.5f}"
-        + ("" if likelihood is None else f"  pseudo-log-lik. {likelihood:7.1f}")
+        f"pre-training {row.layer:<4} epoch {row.epoch:>2}  reconstr. error {row.reconstruction_error:.4f}"
+        + ("" if likelihood is None else f"  pseudo-log-l. {likelihood:.1f}")
         + f"  {row.seconds:4.1f} s"
     )
 

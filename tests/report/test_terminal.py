@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 import pytest
-from report.builders import DIGITS, comparison, run_result, runs_of, spread
+from report.builders import CONFIG, DIGITS, comparison, run_result, runs_of, spread
 from rich.console import Console, RenderableType
 
 from initbench.report.run_view import epoch_line, history_table, outcome, run_view
 from initbench.report.terminal import comparison_view
 from initbench.results import Comparison, EpochRow, RunResult
+from initbench.summary import summarize
 
 LONG = "trunc_normal:a=-2.0:b=2.0:mean=0.0:std=1.0"
 EVIL = "[red]he[/red]"
@@ -90,6 +91,18 @@ def test_a_long_scheme_breaks_after_a_colon_only_where_it_must() -> None:
     assert LONG in wide.split("95 % intervals")[0]
     folded = [line.split("  ")[0].strip() for line in narrow.splitlines() if re.match(r"trunc_normal:|[a-z]+=", line)]
     assert "".join(folded[:3]).startswith(LONG)
+
+
+@pytest.mark.parametrize(("init_s", "shown_there"), [(0.04, False), (2.5, True)])
+def test_a_long_initialization_gets_a_column_of_its_own(init_s: float, shown_there: bool) -> None:
+    runs = {"dbn": runs_of("dbn", [0.9, 0.91], init_s=init_s), "he": runs_of("he", [0.9, 0.92])}
+    text = shown(comparison_view(summarize(runs, config=CONFIG, target_accuracy=0.97)), 100)
+    assert ("init s" in text) == shown_there
+    if shown_there:
+        assert [line.split()[-2:] for line in text.splitlines() if re.match("(dbn|he)  ", line)] == [
+            ["2.5", "30.2"],
+            ["0.0", "30.2"],
+        ]
 
 
 def test_failed_runs_get_a_column_when_there_are_any() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from report.builders import run_result
 from rich.console import Console, RenderableType
 
 from initbench.data import FileCheck
-from initbench.report.catalogue import catalogue_view, scheme_view
+from initbench.report.catalogue import catalogue_json, catalogue_view, scheme_view
 from initbench.report.data_view import checks_view
-from initbench.report.run_view import runs_table
+from initbench.report.run_view import pretraining_line, run_view, runs_table
+from initbench.results import PretrainingRow
 from initbench.schemes import parse, schemes
 
 
@@ -28,6 +30,26 @@ def test_runs_table_shows_each_run_and_reads_no_markup() -> None:
     assert "[red]he" in first
     assert first.split()[-3:] == ["2", "done", "97.80"]
     assert second.split()[-2:] == ["diverged", "-"]
+
+
+def test_a_run_shows_its_pretraining() -> None:
+    machine = PretrainingRow(
+        layer="fc1", epoch=10, reconstruction_error=0.05, free_energy=-7.25, pseudo_log_likelihood=-99.9, seconds=1.5
+    )
+    encoder = PretrainingRow(layer="fc2", epoch=1, reconstruction_error=0.04, seconds=0.5)
+    text = shown(run_view(run_result("dbn", 0, pretraining=(machine, encoder))), 80)
+    assert ["fc1", "10", "0.05000", "-7.2", "-99.9", "1.5"] in [line.split() for line in text.splitlines()]
+    assert ["fc2", "1", "0.04000", "-", "-", "0.5"] in [line.split() for line in text.splitlines()]
+    assert all(len(pretraining_line(row)) < 80 for row in (machine, encoder))
+
+
+def test_the_catalogue_says_what_a_scheme_needs_and_fits() -> None:
+    entries = {entry["name"]: entry for entry in json.loads(catalogue_json())}
+    assert set(entries) == set(schemes)
+    assert entries["dbn"]["needs"] == "the training set"
+    assert entries["dirac"]["fits"] == "convolutions"
+    assert entries["critical"]["sets_biases"] is True
+    assert entries["he_uniform"]["aliases"] == ["he", "kaiming_uniform", "kaiming"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
