@@ -20,7 +20,7 @@ LAYERS = [
     {"work"},
     {"store", "execute", "report"},
     {"training", "initial"},
-    {"config", "summary"},
+    {"config", "summary", "conformance"},
     {"schemes", "models", "data"},
     {"layers", "pretraining", "activations", "mean_field", "stats", "events", "environment", "revision"},
     {"results", "seeds", "registry", "plugins"},
