@@ -36,7 +36,7 @@ from initbench import data, seeds
 from initbench.environment import cpu_model
 from initbench.pretraining import RBM, fit_rbm
 from initbench.stats import mean_interval
-from initbench.training.threads import torch_threads
+from initbench.threads import torch_threads
 
 HIDDEN, LEARNING_RATE = 256, 0.1
 OURS, THEIRS = "initbench, 1 thread", "scikit-learn, 1 thread"

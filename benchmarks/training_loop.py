@@ -21,8 +21,8 @@ from initbench.data import Dataset
 from initbench.environment import cpu_model
 from initbench.events import ignore
 from initbench.initial import build_model, initialize_model
+from initbench.threads import torch_threads
 from initbench.training import train
-from initbench.training.threads import torch_threads
 from initbench.work import load_dataset
 
 CONFIG = make_config({"train": {"epochs": 1}, "data": {"fallback": "none"}})

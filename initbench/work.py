@@ -20,8 +20,8 @@ from initbench.initial import build_model, initialize_model
 from initbench.results import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult
 from initbench.schemes import parse
 from initbench.store import NoWriter, Store, Writer, folder_name
+from initbench.threads import torch_threads
 from initbench.training import train
-from initbench.training.threads import torch_threads
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from initbench import plugins
+
 ASKED_ROOT = os.environ.get("INITBENCH_DATA")
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in an empty folder, 100 columns wide, with an empty cache and a mirror at which nothing listens."""
+    """Run in an empty folder, 100 columns wide, with an empty cache, a mirror at which nothing listens, no plugins."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_loaded", {})
     for name in ("INITBENCH_DATA", "INITBENCH_RUNS", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")

@@ -22,7 +22,7 @@ LAYERS = [
     {"training", "initial"},
     {"config", "summary", "conformance"},
     {"schemes", "models", "data"},
-    {"layers", "pretraining", "activations", "mean_field", "stats", "events", "environment", "revision"},
+    {"layers", "pretraining", "activations", "mean_field", "stats", "events", "environment", "revision", "threads"},
     {"results", "seeds", "registry", "plugins"},
     {"errors", "atomic"},
 ]

@@ -5,12 +5,10 @@ Tolerances are sampling errors: 5 standard errors of a mean and of a std, p > 1e
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -99,8 +97,7 @@ class Sample:
     @cached_property
     def distribution(self) -> Distribution | None:
         """Return the claimed distribution of each entry."""
-        rule = self.spec.scheme.distribution
-        return self.claim(rule, self.shape) if rule else None
+        return self.spec.distribution(self.shape, self.activation, self.groups)
 
     @cached_property
     def moments(self) -> Moments | None:
@@ -110,15 +107,7 @@ class Sample:
     @cached_property
     def std(self) -> float | None:
         """Return the claimed std."""
-        if self.spec.scheme.std:
-            return float(self.claim(self.spec.scheme.std, self.shape))
-        return float(self.distribution.std()) if self.distribution else None
-
-    def claim(self, rule: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what the claim `rule` says; it is told the weight's groups if it asks."""
-        asks = "groups" in inspect.signature(rule).parameters
-        handed = {"groups": self.groups} if asks else {}
-        return rule(*arguments, **handed, **self.spec.resolved(self.activation))
+        return self.spec.std(self.shape, self.activation, self.groups)
 
 
 def mean(sample: Sample) -> Outcome | None:
@@ -231,7 +220,7 @@ def gain(sample: Sample) -> Outcome | None:
     """Hold the singular values of the weight [out, in * kernel size] against the claimed gain."""
     if sample.spec.scheme.gain is None:
         return None
-    claimed = float(sample.claim(sample.spec.scheme.gain))
+    claimed = float(sample.spec.scheme.gain(**sample.spec.resolved(sample.activation)))
     values = torch.linalg.svdvals(sample.draws[0].flatten(1).to(torch.float64))
     deviation = float((values - claimed).abs().max())
     measured = f"{float(values.min()):.7g} to {float(values.max()):.7g}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -27,6 +26,7 @@ from initbench.events import InitStep
 from initbench.schemes import SchemeSpec, parse
 from initbench.schemes.apply import check_model
 from initbench.schemes.weights import weights
+from initbench.threads import torch_threads
 
 DRAWS = 16  # of a rule with claims: seeds 0, 1, ..., pooled
 FEW_DRAWS = 2  # of a rule on a whole model that claims nothing of its weights
@@ -39,19 +39,9 @@ def check(scheme: str | SchemeSpec, report: Callable[[InitStep], None] = lambda 
     subject comes next. Raises SchemeError for a text that is no scheme.
     """
     spec = scheme if isinstance(scheme, SchemeSpec) else parse(scheme)
-    with _one_thread(), global_generators(0):  # building a layer draws from torch's
+    # one thread: for tensors as small as these more are slower, by far where the cores are taken
+    with torch_threads(1), global_generators(0):  # building a layer draws from torch's
         return _check(spec, report)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: for tensors as small as these more are slower, by far where the cores are taken."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check(spec: SchemeSpec, report: Callable[[InitStep], None]) -> list[Finding]:

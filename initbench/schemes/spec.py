@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +41,26 @@ class SchemeSpec:
             return self.params
         return {**self.params, "gain": resolve_gain(self.params["gain"], activation)}
 
-    def std(self, shape: tuple[int, ...], activation: str | None = None) -> float | None:
+    def std(self, shape: tuple[int, ...], activation: str | None = None, groups: int = 1) -> float | None:
         """Return the standard deviation that the formula promises for a weight [out, in, *kernel], if there is one."""
         if self.scheme.std:
-            return self.scheme.std(shape, **self.resolved(activation))
-        distribution = self.distribution(shape, activation)
+            return float(self._claim(self.scheme.std, shape, activation, groups))
+        distribution = self.distribution(shape, activation, groups)
         return None if distribution is None else distribution.std()
 
-    def distribution(self, shape: tuple[int, ...], activation: str | None = None) -> Distribution | None:
+    def distribution(
+        self, shape: tuple[int, ...], activation: str | None = None, groups: int = 1
+    ) -> Distribution | None:
         """Return what each entry of a weight [out, in, *kernel] is drawn from by itself, if the scheme says so."""
-        scheme = self.scheme
-        return scheme.distribution(shape, **self.resolved(activation)) if scheme.distribution else None
+        claimed: Distribution | None = None
+        if self.scheme.distribution:
+            claimed = self._claim(self.scheme.distribution, shape, activation, groups)
+        return claimed
+
+    def _claim(self, rule: Callable[..., Any], shape: tuple[int, ...], activation: str | None, groups: int) -> Any:
+        """Return what a claim says of a weight; it is told the groups if it asks for them, as a rule is."""
+        asked = {"groups": groups} if "groups" in inspect.signature(rule).parameters else {}
+        return rule(shape, **asked, **self.resolved(activation))
 
     def __str__(self) -> str:
         return _join(self.name, self.params)

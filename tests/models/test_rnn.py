@@ -68,7 +68,7 @@ def lstm_step(x: Tensor, h: Tensor, c: Tensor, of: dict[str, Tensor], phi: Any) 
         ({"cell": "gru"}, gru_step, None),
         ({"cell": "lstm"}, lstm_step, None),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", None) or str(value),
 )
 def test_it_computes_a_loop_over_rows(options: dict[str, Any], step: Any, phi: Any, layers: int) -> None:
     model, images = build("rnn", (2, 4, 3), hidden=5, layers=layers, **options), torch.rand(6, 2, 4, 3)

@@ -125,7 +125,7 @@ OF_DAE = [{"corruption": value} for value in (-0.1, 1.0, math.nan)]
 @pytest.mark.parametrize(
     ("fit", "options"),
     [(fit_rbm, options) for options in BOTH + OF_RBM] + [(fit_denoising_autoencoder, o) for o in BOTH + OF_DAE],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", None) or str(value),
 )
 def test_an_argument_out_of_its_range_is_named(fit: Any, options: dict[str, Any]) -> None:
     [(name, value)] = options.items()

@@ -14,13 +14,19 @@ from torch.nn.functional import cross_entropy
 from initbench import make_config, seeds
 from initbench.config import Config
 from initbench.data import Dataset
+from initbench.initial import build_model, initialize_model
 from initbench.results import Divergence, EpochRow
+from initbench.threads import torch_threads
 from initbench.training import train
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
 from initbench.training.pixels import accuracy, to_float
-from initbench.training.threads import torch_threads
-from initbench.work import initialized_model
+
+
+def initialized_model(settings: Config, data: Dataset) -> nn.Module:
+    model = build_model(settings, data)
+    initialize_model(model, settings, data)
+    return model
 
 
 def dataset(images: int = 230) -> Dataset:
