@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Mode = Literal["fan_in", "fan_out", "fan_avg"]
+Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -19,6 +19,12 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def fan(shape: tuple[int, ...], mode: Mode) -> float:
-    """Return the fan that `mode` names; fan_avg is (fan_in + fan_out) / 2."""
+    """Return the fan that `mode` names; fan_avg is (fan_in + fan_out) / 2, fan_geo_avg sqrt(fan_in * fan_out)."""
     fan_in, fan_out = fans(shape)
-    return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    by_mode: dict[Mode, float] = {
+        "fan_in": fan_in,
+        "fan_out": fan_out,
+        "fan_avg": (fan_in + fan_out) / 2,
+        "fan_geo_avg": math.sqrt(fan_in * fan_out),
+    }
+    return by_mode[mode]

@@ -61,6 +61,9 @@ SCHEMES: dict[str, Entries] = {
     "variance_scaling": lambda shape: truncated_normal(1 / fan_in(shape)),
     "variance_scaling:scale=3.0:mode=fan_out": lambda shape: truncated_normal(3 / fan_out(shape)),
     "variance_scaling:scale=0.5:distribution=normal": lambda shape: normal(0.5 / fan_in(shape)),
+    "variance_scaling:mode=fan_geo_avg:distribution=normal": lambda shape: normal(
+        1 / math.sqrt(fan_in(shape) * fan_out(shape))
+    ),
     "variance_scaling:mode=fan_avg:distribution=uniform": lambda shape: symmetric_uniform(
         2 / (fan_in(shape) + fan_out(shape))
     ),
