@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "linear"]
 
+LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
+
 MODULES: dict[Activation, str] = {
     "relu": "ReLU",
     "tanh": "Tanh",

@@ -20,7 +20,8 @@ from initbench.schemes.samples import Samples
 def build_model(config: Config, dataset: Dataset) -> nn.Module:
     """Return the config's model for the dataset's images, on the CPU, not initialized yet."""
     channels, height, width = dataset.train_images.shape[1:]
-    with torch.random.fork_rng(devices=[]):  # torch's own initialization draws from the global generator; ours does not
+    with torch.random.fork_rng(devices=[]):  # what a user's own model draws beside its weights has the run's seed, too
+        torch.default_generator.manual_seed(seeds.derive(config.seed, "model", "build"))
         return models[config.model.name].build(config.model.options, (channels, height, width), dataset.classes)
 
 

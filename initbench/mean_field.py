@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtr
 
+from initbench.activations import LEAKY_SLOPE
 from initbench.errors import SchemeError, unknown
 
 Floats = npt.NDArray[np.float64]
@@ -35,7 +36,6 @@ class Curve(NamedTuple):
     slope: Function
 
 
-LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017
 
 CURVES: dict[str, Curve] = {
@@ -186,7 +186,7 @@ class Critical(NamedTuple):
 
 
 def critical_point(activation: str, *, sigma_w: float | None = None, sigma_b: float | None = None) -> Critical:
-    """Return the point with chi1(q*) = 1 for the given sigma_b (0 where neither is given) or the given sigma_w.
+    """Return the point with chi1(q*) = 1 for the given sigma_b or the given sigma_w; the first one where none is given.
 
     The critical line, with q as its parameter: sigma_w^2 = 1 / E[phi'(sqrt(q) z)^2], and sigma_b^2 = q - sigma_w^2
     E[phi(sqrt(q) z)^2] (Hayou et al. 2019). Only that part of it counts on which q is stable and the fixed point that
@@ -211,9 +211,9 @@ def critical_point(activation: str, *, sigma_w: float | None = None, sigma_b: fl
         return Critical(sigma_w, sigma_b, fixed_point(activation, sigma_w, sigma_b))
     if activation in HOMOGENEOUS:
         return _homogeneous(activation, sigma_w, sigma_b)
-    if sigma_w is None:
-        return _with_sigma_b(activation, sigma_b or 0.0)
-    return _with_sigma_w(activation, sigma_w)
+    if sigma_w is not None:
+        return _with_sigma_w(activation, sigma_w)
+    return _start(activation) if sigma_b is None else _with_sigma_b(activation, sigma_b)
 
 
 def _homogeneous(activation: str, sigma_w: float | None, sigma_b: float | None) -> Critical:

@@ -21,6 +21,7 @@ from initbench.revision import function_revision, package_revision
 from initbench.schemes import parse
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
+from initbench.training.pixels import to_float
 from initbench.work import Job, Places, load_dataset
 
 
@@ -50,16 +51,38 @@ def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) ->
 
 
 def _tried(config: Config, dataset: Dataset) -> nn.Module:
-    """Return the model, initialized where that needs no data; raises UsageError where this machine cannot hold it."""
+    """Return the model, initialized where that needs no data; raises UsageError where this machine cannot hold it.
+
+    An untrained model is asked for the logits of one image, so that one that does not go together is seen now.
+    """
     try:
         model = build_model(config, dataset)
+        _check_module(model, config.model.name)
         check_scheme(model, config)
         if parse(config.init.scheme).scheme.needs == "nothing":
             initialize_model(model, config, dataset)
+        _check_logits(model, dataset, config.model.name)
         return model.to(dataset.train_images.device)
     except (RuntimeError, MemoryError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"the model cannot be built here: {reason}. Make it smaller (model.*).") from error
+        raise UsageError(f"the model cannot be built here: {reason}. Change its options (model.*).") from error
+
+
+def _check_module(model: nn.Module, name: str) -> None:
+    """Raise UsageError where a user's build function returned no module that can be trained."""
+    if not isinstance(model, nn.Module) or not any(one.requires_grad for one in model.parameters()):
+        raise UsageError(f"model {name!r}: its build function must return a torch.nn.Module with parameters to train.")
+
+
+def _check_logits(model: nn.Module, dataset: Dataset, name: str) -> None:
+    """Raise UsageError where the model does not map images [B, C, H, W] to logits [B, classes]."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        logits = model.eval()(to_float(dataset.train_images[:1].cpu()))
+    if tuple(logits.shape) != (1, dataset.classes):
+        raise UsageError(
+            f"model {name!r} maps one image to a tensor of shape {tuple(logits.shape)}, not to"
+            f" {dataset.classes} logits, (1, {dataset.classes})."
+        )
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:

@@ -17,7 +17,7 @@ from initbench.plugins import plugin_revision
 PACKAGE = Path(__file__).parent
 DETERMINING = (  # of initbench itself
     "training", "schemes", "models", "pretraining",
-    "initial.py", "layers.py", "activations.py", "mean_field.py", "seeds.py",
+    "initial.py", "layers.py", "activations.py", "mean_field.py", "seeds.py", "threads.py",
 )  # fmt: skip
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
@@ -36,15 +36,15 @@ def package_revision() -> str:
 def function_revision(function: Callable[..., Any]) -> str | None:
     """Return a hash of a user's function: its source, and the values, functions and classes that it refers to.
 
-    Of a plugin the whole file counts. None for initbench's own functions, which `package_revision` covers. Where it
-    refers to an object whose value cannot be told from its text (a tensor, an instance), the hash is another one each
-    time: better trained again than taken for another.
+    Of a plugin the whole file and those beside it count. None for initbench's own functions, which `package_revision`
+    covers. Where it refers to an object whose value cannot be told from its text (a tensor, an instance), the hash is
+    another one each time: better trained again than taken for another.
     """
     module = getattr(function, "__module__", None) or ""
     if _root(module) == "initbench":
         return None
-    parts = [plugin_revision(module) or "", *_Parts(_root(module)).of(function)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    of_file = plugin_revision(module)
+    return of_file or hashlib.sha256("\n".join(_Parts(_root(module)).of(function)).encode()).hexdigest()
 
 
 def _root(module: str) -> str:

@@ -21,7 +21,7 @@ from initbench.results import DatasetInfo, Divergence, EpochRow, PretrainingRow,
 from initbench.schemes import parse
 from initbench.store import NoWriter, Store, Writer, folder_name
 from initbench.threads import torch_threads
-from initbench.training import train
+from initbench.training import train, warm_up
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def execute_job(job: Job, emit: Emit) -> RunResult:
     Raises InitbenchError where the data or the disk is not what was planned with; bugs keep their traceback.
     """
     dataset = _dataset_of(job)
+    warm_up()
     with torch_threads(job.config.train.threads), _writer(job) as writer:
         writer.text("config.yaml", job.config.to_yaml())
         writer.json("environment.json", environment.describe(job.device, job.config.train.threads))

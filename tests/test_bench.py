@@ -287,7 +287,9 @@ def broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class OutOfMemory(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise torch.OutOfMemoryError("tried to allocate 1 PiB")
+            if self.training:
+                raise torch.OutOfMemoryError("tried to allocate 1 PiB")
+            return super().forward(x)
 
     register_model("huge", ModelOptions)(
         lambda options, shape, classes: OutOfMemory(nn.Flatten(), nn.Linear(784, classes))
@@ -352,3 +354,54 @@ def test_an_unfit_scheme_is_one_line_before_any_training() -> None:
 
 def forbid_training(event: Event) -> None:
     assert not isinstance(event, Initializing | EpochDone)
+
+
+class DrawsGlobally(nn.Module):
+    """What a user may write: torch's own dropout, a parameter and a buffer that are drawn from the global generator."""
+
+    def __init__(self, pixels: int, classes: int) -> None:
+        super().__init__()
+        self.first, self.out, self.dropout = nn.Linear(pixels, 16), nn.Linear(16, classes), nn.Dropout(0.5)
+        self.alpha = nn.Parameter(torch.randn(16))
+        self.register_buffer("noise", torch.rand(16))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.out(self.dropout(torch.relu(self.first(images.flatten(1)) * self.alpha + self.noise)))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def own_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_items", dict(models._items))
+    register_model("own", ModelOptions)(lambda options, shape, classes: DrawsGlobally(shape[1] * shape[2], classes))
+
+
+@pytest.mark.usefixtures("own_model")
+def test_a_model_that_draws_from_the_global_generator_repeats_by_its_seed() -> None:
+    def history(seed: int) -> list[float]:
+        torch.rand(seed + 1)  # whatever was drawn before
+        config = {**tiny(), "model": {"name": "own"}, "seed": seed}
+        return [row.train_loss for row in initbench.run(config, runs_dir=None).history]
+
+    first, again, other = history(0), history(0), history(1)
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda options, shape, classes: 3, "must return a torch.nn.Module with parameters to train"),
+        (lambda options, shape, classes: nn.Flatten(), "must return a torch.nn.Module with parameters to train"),
+        (lambda options, shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(784, 5)), "not to 10 logits"),
+        (lambda options, shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), "the model cannot be built"),
+    ],
+    ids=["number", "no parameters", "five logits", "wrong inputs"],
+)
+def test_a_model_of_ones_own_that_does_not_go_together_is_one_line(
+    build: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_items", dict(models._items))
+    register_model("broken", ModelOptions)(build)
+    with pytest.raises(UsageError, match=message) as caught:
+        initbench.run({**tiny(), "model": {"name": "broken"}}, emit=forbid_training)
+    assert "\n" not in str(caught.value)

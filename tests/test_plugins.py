@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from initbench import plugins
 from initbench.errors import UsageError
 from initbench.models import models
-from initbench.plugins import load_plugins, loaded_plugins, plugin_revision
+from initbench.plugins import load_plugins, load_same_plugins, loaded_plugins, plugin_revision
 from initbench.revision import function_revision
 from initbench.schemes import schemes
 
@@ -54,6 +55,7 @@ TINY = ["--set", "data.name=digits", "--limit", "200", "--set", "data.batch_size
 
 @pytest.fixture(autouse=True)
 def registries_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
     for registry in (schemes, models):
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
@@ -71,7 +73,7 @@ def test_a_plugin_registers_its_schemes_and_models_once(tmp_path: Path) -> None:
     load_plugins([path])
     assert "halves" in set(schemes)
     assert "mine" in set(models)
-    assert loaded_plugins() == (path.resolve(),)
+    assert [one.path for one in loaded_plugins()] == [path.resolve()]
 
 
 def test_two_plugins_of_the_same_name_are_two(tmp_path: Path) -> None:
@@ -84,7 +86,6 @@ def test_two_plugins_of_the_same_name_are_two(tmp_path: Path) -> None:
 def test_a_plugin_may_import_a_file_beside_it(tmp_path: Path) -> None:
     plugin(tmp_path, "VALUE = 3\n", "beside_my_plugin.py")
     load_plugins([plugin(tmp_path, "from beside_my_plugin import VALUE\nassert VALUE == 3\n")])
-    assert str(tmp_path) not in sys.path
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,10 @@ def test_a_plugin_may_import_a_file_beside_it(tmp_path: Path) -> None:
     [
         ("x = 1\nx = (\n", "line 2: SyntaxError"),
         ("x = 1\n\n1 / 0\n", "line 3: ZeroDivisionError: division by zero"),
+        ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
+        ("raise ValueError('one\\ntwo')\n", "line 1: ValueError: one two"),
+        (PLUGIN.replace('"halves"', '"a b:c"'), "scheme name 'a b:c': use letters, digits and '_'"),
+        (PLUGIN.replace("(weight, *, generator, value: float = 0.5)", "()"), "scheme 'halves' takes no argument"),
         ("import nosuchmodule\n", "line 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
         (PLUGIN.replace('"halves"', '"he_normal"'), "scheme 'he_normal' is registered already"),
         (PLUGIN.replace("*, generator, ", "*, "), "must take the keyword `generator`"),
@@ -112,16 +117,50 @@ def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
         load_plugins([tmp_path / name])
 
 
-def test_the_whole_file_is_part_of_a_runs_identity(tmp_path: Path) -> None:
+def revision_in_a_new_process(path: Path) -> str:
+    code = (
+        "import sys\nfrom initbench.plugins import load_plugins\nfrom initbench.models import models\n"
+        "from initbench.revision import function_revision\nload_plugins(sys.argv[1:])\n"
+        "print(function_revision(models['mine'].build))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return ended.stdout.strip()
+
+
+def test_the_file_and_those_beside_it_are_part_of_a_runs_identity(tmp_path: Path) -> None:
     path = plugin(tmp_path)
-    load_plugins([path])
-    build = models["mine"].build
-    before = function_revision(build)
-    assert before == function_revision(build)
+    before = revision_in_a_new_process(path)
+    assert before == revision_in_a_new_process(path)
     path.write_text(PLUGIN.replace("torch.relu", "torch.tanh"))
-    assert function_revision(build) != before
+    edited = revision_in_a_new_process(path)
+    plugin(tmp_path, "VALUE = 3\n", "beside_my_plugin.py")
+    assert len({before, edited, revision_in_a_new_process(path)}) == 3
+    load_plugins([path])
     assert plugin_revision(schemes["halves"].fill.__module__) is not None
     assert plugin_revision(schemes["he_normal"].fill.__module__) is None
+
+
+def test_a_plugin_that_is_edited_after_it_was_loaded_is_refused(tmp_path: Path) -> None:
+    """Its old code is in use, and must not be stored under the new code's hash; nor may a worker load other code."""
+    path = plugin(tmp_path)
+    load_plugins([path])
+    before, given = function_revision(models["mine"].build), loaded_plugins()
+    path.write_text(PLUGIN.replace("torch.relu", "torch.tanh"))
+    assert function_revision(models["mine"].build) == before
+    with pytest.raises(UsageError, match="was edited after it was loaded"):
+        load_plugins([path])
+    plugins._loaded.clear()
+    for registry, name in ((schemes, "halves"), (models, "mine")):
+        del registry._items[name]  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="was edited while runs were executed"):
+        load_same_plugins(given)
+
+
+def test_what_a_plugin_prints_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load_plugins([plugin(tmp_path, "print('hello')\n")])
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_model_class_beside_its_build_function_is_part_of_the_identity() -> None:

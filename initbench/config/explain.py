@@ -78,7 +78,7 @@ def _at(root: Schema, path: KeyPath) -> Schema:
             items = schema.get("prefixItems", [])
             schema = items[part] if part < len(items) else schema.get("items", schema)
         else:
-            schema = schema.get("properties", {}).get(part, {})
+            schema = schema.get("properties", {}).get(part, schema.get("additionalProperties") or {})
     return _resolve(schema, root)
 
 

@@ -114,7 +114,7 @@ SchemeText = Annotated[
     AfterValidator(_canonical_scheme),
     Field(json_schema_extra={"allowed": "a scheme, such as xavier_uniform or normal:std=0.01"}),
 ]
-Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS)]
+Pattern = Annotated[str, Field(max_length=MAX_PATTERN_CHARACTERS)]
 
 
 class InitConfig(Section):
@@ -130,7 +130,14 @@ class InitConfig(Section):
     )
 
     def __hash__(self) -> int:
-        return hash((self.scheme, self.bias, *self.layers.items()))
+        return hash(self._ordered())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InitConfig) and self._ordered() == other._ordered()
+
+    def _ordered(self) -> tuple[object, ...]:
+        """Return the settings with the patterns in their order, which has a meaning."""
+        return self.scheme, self.bias, *self.layers.items()
 
 
 class DataConfig(Section):

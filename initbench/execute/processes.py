@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Lock
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from initbench.errors import InitbenchError
 from initbench.events import Emit, Event
-from initbench.plugins import load_plugins, loaded_plugins
+from initbench.plugins import Plugin, load_same_plugins, loaded_plugins
 from initbench.results import RunResult
 
 JobT = TypeVar("JobT")
@@ -54,10 +53,10 @@ class Processes:
                     yield futures[future], _result(future)
 
 
-def _start_worker(sender: Connection, turn: Lock, plugins: tuple[Path, ...]) -> None:
+def _start_worker(sender: Connection, turn: Lock, plugins: tuple[Plugin, ...]) -> None:
     global _events
     _events = sender, turn
-    load_plugins(plugins)  # a job may hold the options of a user's own model
+    load_same_plugins(plugins)  # a job may hold the options of a user's own model
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()

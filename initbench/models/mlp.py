@@ -29,12 +29,12 @@ class MLPOptions(ModelOptions):
     @field_validator("residual")
     @classmethod
     def _fits_blocks(cls, residual: bool, info: ValidationInfo) -> bool:
-        hidden = info.data.get("hidden", (1,))
-        equal = len(set(hidden)) == 1
-        if residual and not (equal and len(hidden) % 2):
+        hidden = info.data.get("hidden", (1, 1, 1))
+        if residual and (len(set(hidden)) != 1 or len(hidden) < 3 or len(hidden) % 2 == 0):
+            different = " of different widths" if len(set(hidden)) > 1 else ""
             raise ValueError(
-                f"got true with {len(hidden)} hidden layers of {'equal' if equal else 'different'} widths, allowed: an "
-                "odd number (1 + 2 for each block) of equal widths. Set model.hidden, such as {width: 100, depth: 21}."
+                f"got true with {len(hidden)} hidden layers{different}, allowed: 3, 5, 7, ... (1 + 2 for each block) of"
+                " one width. Set model.hidden, such as {width: 100, depth: 21}."
             )
         return residual
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -59,13 +61,15 @@ def initialize(
             f"initialize() got a {type(module).__name__} and generator={generator!r}; it needs a torch.nn.Module and a"
             " torch.Generator, such as torch.Generator().manual_seed(0)."
         )
+    _check_bias(bias)
     spec, stream = _parsed(scheme), streams(generator)
     chosen = check_model(module, spec, activation=activation, layers=layers)
     for name, owner, tensor in biases(module):
         fill_bias(owner, tensor, bias, stream(name))
     _reset_multipliers(module)
     if spec.scheme.level == "model":
-        _fill_model(module, spec, stream("model"), activation, _samples(spec, data), report)
+        with _restored_on_error(module):
+            _fill_model(module, spec, stream("model"), activation, _samples(spec, data), report)
     for weight, of_layer in chosen:
         if of_layer.scheme.level == "weight":
             fill(weight, of_layer, generator=stream(weight.name), activation=activation)
@@ -93,10 +97,20 @@ def check_model(
 
 
 def _parsed(scheme: str | SchemeSpec) -> SchemeSpec:
+    if not isinstance(scheme, str | SchemeSpec):
+        raise UsageError(f"scheme={scheme!r}: give a text such as 'he_normal', or a parsed scheme.")
     return scheme if isinstance(scheme, SchemeSpec) else parse(scheme)
 
 
+def _check_bias(bias: Bias) -> None:
+    is_number = isinstance(bias, int | float) and not isinstance(bias, bool) and math.isfinite(bias)
+    if not is_number and bias not in ("zeros", "default"):
+        raise UsageError(f"bias={bias!r}: give 'zeros', 'default' or a finite number.")
+
+
 def _chosen(found: list[Weight], spec: SchemeSpec, layers: Layers) -> list[tuple[Weight, SchemeSpec]]:
+    if not isinstance(layers, Mapping):
+        raise UsageError(f"layers={layers!r}: give a mapping from patterns to schemes, such as {{'out': 'zeros'}}.")
     chosen = {weight.name: spec for weight in found}
     for pattern, text in layers.items():
         of_layer = _parsed(text)
@@ -128,6 +142,8 @@ def _reset_multipliers(module: nn.Module) -> None:
 
 
 def _samples(spec: SchemeSpec, data: Samples | Tensor | tuple[Tensor, Tensor] | None) -> Samples | None:
+    import torch
+
     if spec.scheme.needs == "nothing":
         return None
     if data is None:
@@ -136,7 +152,10 @@ def _samples(spec: SchemeSpec, data: Samples | Tensor | tuple[Tensor, Tensor] | 
         )
     if isinstance(data, Samples):
         return data
-    return Samples(*data) if isinstance(data, tuple) else Samples(data)
+    given = data if isinstance(data, tuple) else (data,)
+    if len(given) > 2 or not all(isinstance(one, torch.Tensor) for one in given):
+        raise UsageError("data: give a tensor of images, or the two tensors (images, labels).")
+    return Samples(*given)
 
 
 def _fill_model(
@@ -147,19 +166,38 @@ def _fill_model(
     data: Samples | None,
     report: Callable[[InitStep], None],
 ) -> None:
-    """Let a rule fill the whole module, in evaluation mode; raises SchemeError where a weight is then not finite."""
+    """Let a rule fill the whole module; raises SchemeError where a weight is then not finite."""
     import torch
 
     for weight in weights(module):
         weight.tensor.fill_(torch.nan)  # what the rule leaves out is seen
     handed = {"generator": generator, "activation": activation, "data": data, "report": report}
-    was_training = module.training
-    module.eval()  # a rule that looks at data must not move the statistics of batch norm, nor draw dropout masks
-    try:
-        with guarded(spec, "the model"):
-            spec.scheme.fill(module, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
-    finally:
-        module.train(was_training)
+    with _evaluating(module), guarded(spec, "the model"):
+        spec.scheme.fill(module, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
     for name, parameter in module.named_parameters():
         if not parameter.isfinite().all():
             raise SchemeError(f"scheme {spec.name!r} left NaN or infinity in {name}, or did not fill it.")
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluate within the block: looking at data moves no statistics of batch norm and draws no dropout masks."""
+    training = [one for one in module.modules() if one.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for one in training:
+            one.training = True
+
+
+@contextmanager
+def _restored_on_error(module: nn.Module) -> Iterator[None]:
+    """Give the parameters their values back where a rule fails half-way."""
+    before = [(parameter.detach(), parameter.detach().clone()) for parameter in module.parameters()]
+    try:
+        yield
+    except BaseException:
+        for parameter, value in before:
+            parameter.copy_(value)
+        raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -18,6 +19,7 @@ Fill = TypeVar("Fill", bound=Callable[..., None])
 Check = Callable[..., None]
 Level = Literal["weight", "model"]
 Needs = Literal["nothing", "a batch", "the training set"]
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 ANY_MATRIX = (2, 3, 4, 5)  # Linear weights and the kernels of 1-, 2- and 3-d convolutions
 HANDED = ("generator", "activation", "groups", "data", "report")  # what a rule gets by asking for the keyword
 
@@ -144,7 +146,9 @@ def register_scheme(
 
 def _signature(scheme: str, fill: Callable[..., None]) -> tuple[Level, tuple[str, ...], Mapping[str, Parameter]]:
     """Return what the function fills, what it is to be handed, and its own parameters."""
-    target, *keywords = inspect.signature(fill).parameters.values()
+    if not NAME.fullmatch(scheme):
+        raise UsageError(f"scheme name {scheme!r}: use letters, digits and '_', starting with a letter.")
+    target, *keywords = inspect.signature(fill).parameters.values() or _nothing(scheme)
     handed = tuple(keyword.name for keyword in keywords if keyword.name in HANDED)
     if "generator" not in handed:
         raise UsageError(f"scheme {scheme!r} must take the keyword `generator`: every draw comes from it.")
@@ -153,6 +157,10 @@ def _signature(scheme: str, fill: Callable[..., None]) -> tuple[Level, tuple[str
     if wrong := sorted(misplaced.intersection(handed)):
         raise UsageError(f"scheme {scheme!r} asks for {wrong[0]!r}, which a rule on a {level} is not handed.")
     return level, handed, _parameters(scheme, fill, [one for one in keywords if one.name not in HANDED])
+
+
+def _nothing(scheme: str) -> NoReturn:
+    raise UsageError(f"scheme {scheme!r} takes no argument: it needs the weight, or the model, that it fills.")
 
 
 def _parameters(scheme: str, fill: Callable[..., None], own: list[inspect.Parameter]) -> Mapping[str, Parameter]:

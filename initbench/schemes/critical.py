@@ -8,6 +8,7 @@ from initbench.errors import SchemeError
 from initbench.schemes.catalogue import register_scheme
 from initbench.schemes.fans import fans
 from initbench.schemes.filling import fill, streams
+from initbench.schemes.residual import residual_blocks
 from initbench.schemes.weights import biases, weights
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def critical_sigmas(activation: str | None, sw: Sigma, sb: Sigma) -> "Critical":
     from initbench.mean_field import critical_point
 
     if activation is None:
-        raise SchemeError("scheme 'critical' needs an activation: pass activation=...")
-    if sw == "auto" and sb == "auto":
-        sb = 0.0
+        raise SchemeError("it needs an activation: pass activation=...")
     given = None if sw == "auto" else sw, None if sb == "auto" else sb
     try:
         return critical_point(activation, sigma_w=given[0], sigma_b=given[1])
@@ -33,8 +32,12 @@ def critical_sigmas(activation: str | None, sw: Sigma, sb: Sigma) -> "Critical":
         raise SchemeError(str(error).replace("sigma_w", "sw").replace("sigma_b", "sb")) from None
 
 
-def on_the_line(model: "nn.Module", activation: str | None, sw: Sigma, sb: Sigma) -> None:
-    """Raise SchemeError where the activation has no such critical point."""
+def has_critical_point(model: "nn.Module", activation: str | None, sw: Sigma, sb: Sigma) -> None:
+    """Raise SchemeError for an activation without such a point, and for networks that the theory is not about."""
+    if residual_blocks(model) or any(weight.is_recurrent for weight in weights(model)):
+        raise SchemeError(
+            "its theory is about plain feed-forward networks, without recurrent layers or residual blocks."
+        )
     critical_sigmas(activation, sw, sb)
 
 
@@ -45,7 +48,7 @@ def on_the_line(model: "nn.Module", activation: str | None, sw: Sigma, sb: Sigma
     source="Poole et al. 2016, eq. 3 and 5; Schoenholz et al. 2017, section 3",
     good_for="very deep plain networks, any activation that has a critical point",
     sets_biases=True,
-    fits=on_the_line,
+    fits=has_critical_point,
 )
 def critical(
     model: "nn.Module",
@@ -53,9 +56,13 @@ def critical(
     generator: "Generator",
     activation: str | None = None,
     sw: Sigma = "auto",
-    sb: Sigma = 0.0,
+    sb: Sigma = "auto",
 ) -> None:
-    """Draw weights and biases at the border between order and chaos; what is auto is solved for."""
+    """Draw weights and biases at the border between order and chaos.
+
+    What is auto is solved for; where both are, the critical line's first point is taken: sb = 0, or the smallest that
+    has one (gelu .416, silu .745). Where both are given they are used as they are, critical or not.
+    """
     sigmas, stream = critical_sigmas(activation, sw, sb), streams(generator)
     for weight in weights(model):
         std = sigmas.sigma_w / fans(weight.shape)[0] ** 0.5

@@ -50,6 +50,8 @@ def fill(weight: Weight, scheme: str | SchemeSpec, *, generator: Generator, acti
         raise SchemeError(f"scheme {spec.name!r} did not fill {weight.name} in place, or filled it with NaN.")
     with torch.no_grad():
         weight.tensor.copy_(drawn)
+    if not weight.tensor.isfinite().all():
+        raise SchemeError(f"scheme {str(spec)!r} fills {weight.name} with more than {weight.tensor.dtype} can hold.")
 
 
 def check_fits(weight: Weight, spec: SchemeSpec) -> None:
@@ -109,15 +111,20 @@ def fill_bias(owner: nn.Module, tensor: Tensor, bias: Bias, generator: Generator
 
 
 def _default_bias_bound(owner: nn.Module) -> float:
-    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) in others."""
+    """Return b of PyTorch's own U(-b, b): 1/sqrt(hidden) in recurrent layers, 1/sqrt(fan_in) in others, 0 in attention.
+
+    A layer of a user's own counts as one with the fan_in of its first weight.
+    """
     from torch import nn
 
-    if isinstance(owner, nn.RNNBase):
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
         return 1 / math.sqrt(owner.hidden_size)
     if isinstance(owner, nn.Bilinear):
         return 1 / math.sqrt(owner.in1_features)
-    weight = getattr(owner, "weight", None)
-    return 1 / math.sqrt(fans(tuple(weight.shape))[0]) if weight is not None and weight.numel() else 0.0
+    if isinstance(owner, nn.MultiheadAttention):
+        return 0.0
+    shapes = [tuple(one.shape) for one in owner.parameters(recurse=False) if one.dim() >= 2 and one.numel()]
+    return 1 / math.sqrt(fans(shapes[0])[0]) if shapes else 0.0
 
 
 def _drawn_dtype(tensor: Tensor) -> torch.dtype:

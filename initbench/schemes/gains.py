@@ -13,10 +13,9 @@ from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
-from initbench.activations import Activation
+from initbench.activations import LEAKY_SLOPE, Activation
 from initbench.errors import SchemeError
 
-LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 NamedGain = Activation
 Gain = Annotated[float, Field(ge=0)] | NamedGain | Literal["auto"]
 

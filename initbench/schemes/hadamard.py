@@ -59,7 +59,7 @@ def zero_matrix(rows: int, columns: int) -> "Tensor":
     "zero_hadamard",
     formula="W = I* if out ≤ in, else I*·H/2^(c/2)·I*, H the 2^c Hadamard matrix, c = ceil(log2 out)",
     source="Zhao et al. 2022 (ZerO), algorithms 1 and 2; normalized as in the authors' code",
-    good_for="starting without randomness; residual networks",
+    good_for="starting without randomness (with init.bias=zeros); residual networks",
     std=zero_hadamard_std,
 )
 def zero_hadamard(weight: "Tensor", *, generator: "Generator", groups: int = 1) -> None:

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def needs_even_relu_stack(model: "nn.Module", activation: str | None, **params: object) -> None:
-    """Raise SchemeError unless the model is a stack with ReLU and even numbers of hidden units or channels."""
+    """Raise SchemeError unless the model is a stack with ReLU, even numbers of hidden units, and no max pooling."""
+    from torch.nn.modules.pooling import _MaxPoolNd
+
     if activation != "relu":
         raise SchemeError(f"it mirrors weights for activation relu; the model's is {activation or 'not given'}.")
+    if any(isinstance(module, _MaxPoolNd) for module in model.modules()):
+        raise SchemeError("max pooling is not linear, and the network would not be either (model.pool=avg is).")
     for layer in stack(model, convolutions=True)[:-1]:
         if layer.weight.groups > 1:
             raise SchemeError(
@@ -30,7 +34,7 @@ def needs_even_relu_stack(model: "nn.Module", activation: str | None, **params: 
     aliases=("looks_linear",),
     formula="W = [[V, -V], [-V, V]]; first layer [V; -V], last [V, -V]; V orthogonal or N(0, 1/fan_in); b = 0",
     source="Balduzzi et al. 2017, section 3.1; Burkholz & Dubatovka 2019, section 2.3 (Gaussian submatrix)",
-    good_for="very deep plain ReLU networks: with orthogonal V an exact isometry at the start",
+    good_for="very deep plain ReLU networks, linear at the start; an isometry where V is orthogonal in Linear layers",
     sets_biases=True,
     fits=needs_even_relu_stack,
 )

@@ -65,7 +65,7 @@ def lsuv(
         report(InitStep(f"lsuv: {name}", len(done), len(names)))
         return _unit_variance(layer, name, inputs, output, tol, attempts)
 
-    images, _ = data.draw(batch_size, stream("batch"))
+    images, _ = data.draw(batch_size, stream("batch"), model)
     hooks = [layer.register_forward_hook(rescale) for layer in names]
     try:
         with torch.no_grad():

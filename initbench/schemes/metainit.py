@@ -40,20 +40,21 @@ def metainit(
 ) -> None:
     """Minimise the gradient quotient over the norms of the weights, by signed gradient steps with momentum.
 
-    The directions of the weights stay those of `start`. Each step sees another batch of images with their labels (0
-    where there are none). Raises SchemeError where the quotient is not finite, which a smaller `lr` may mend.
+    The directions of the weights stay those of `start`. Each step sees another batch of images with their labels;
+    where there are none, with random ones. Weights that need no gradient keep their norms. Raises SchemeError where
+    the quotient is not finite, which a smaller `lr` may mend.
     """
     import torch
 
     stream = streams(generator)
     for weight in weights(model):
         fill(weight, start, generator=stream(weight.name))
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     scaled = [parameter for parameter in parameters if parameter.dim() >= 2]
     velocity = [0.0] * len(scaled)
     for step in range(1, steps + 1):
-        images, labels = data.draw(batch_size, stream(f"batch {step}"))
-        quotient = gradient_quotient(_loss(model, images, labels), parameters)
+        images, labels = data.draw(batch_size, stream(f"batch {step}"), model)
+        quotient = gradient_quotient(_loss(model, images, labels, stream(f"labels {step}")), parameters)
         if not quotient.isfinite():
             raise SchemeError(
                 f"scheme 'metainit': the gradient quotient is not finite at step {step}; lower lr, or start elsewhere."
@@ -81,11 +82,18 @@ def gradient_quotient(loss: "Tensor", parameters: list["nn.Parameter"]) -> "Tens
     return total / sum(parameter.numel() for parameter in parameters)
 
 
-def _loss(model: "nn.Module", images: "Tensor", labels: "Tensor | None") -> "Tensor":
+def _loss(model: "nn.Module", images: "Tensor", labels: "Tensor | None", generator: "Generator") -> "Tensor":
+    import torch
     from torch.nn.functional import cross_entropy
 
     logits = model(images)
-    return cross_entropy(logits, logits.new_zeros(len(logits)).long() if labels is None else labels)
+    if labels is None:
+        labels = torch.randint(logits.shape[1], (len(logits),), generator=generator).to(logits.device)
+    elif labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise SchemeError(
+            f"labels from {labels.min()} to {labels.max()} given, and the model has {logits.shape[1]} logits."
+        )
+    return cross_entropy(logits, labels)
 
 
 def _sign_along(weight: "Tensor", slope: "Tensor") -> float:

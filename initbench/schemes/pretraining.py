@@ -1,11 +1,11 @@
 """Unsupervised pre-training, layer by layer: Boltzmann machines and denoising autoencoders hand over what they learned.
 
-Works on plain stacks of Linear layers. The images are flattened; each layer is trained on what the layers below make
+Works on plain stacks of Linear layers. Each layer is trained on what the layers below make
 of them, by a sigmoid, whatever the network's own activation is.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from initbench.events import InitStep
 from initbench.results import PretrainingRow
 from initbench.schemes.catalogue import register_scheme
 from initbench.schemes.filling import fill, streams
-from initbench.schemes.samples import Samples
+from initbench.schemes.samples import Samples, inputs_of
 from initbench.schemes.stack import StackLayer, stack
 
 if TYPE_CHECKING:
@@ -79,26 +79,18 @@ def rbm(
     Contrastive divergence with `k` steps, or persistent chains. The other layers start as N(0, std^2), their biases
     as `init.bias` says.
     """
-    from initbench.pretraining import fit_rbm
-
-    def fit(inputs: "Tensor", layer: StackLayer, stream: "Generator", on_epoch: OnEpoch) -> Encoder:
-        return fit_rbm(
-            inputs,
-            layer.weight.shape[0],
-            generator=stream,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            persistent=persistent,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            std=std,
-            on_epoch=on_epoch,
-        )
-
+    fit = _machines(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        k=k,
+        persistent=persistent,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        std=std,
+    )
     layers = stack(model)
-    _pretrain(layers, layers[:1], fit, epochs, std, generator=generator, data=data, report=report)
+    _pretrain(model, layers, layers[:1], fit, epochs, std, generator=generator, data=data, report=report)
 
 
 @register_scheme(
@@ -129,26 +121,18 @@ def dbn(
 
     Their weights and hidden biases start the hidden layers; the last layer starts as N(0, std^2).
     """
-    from initbench.pretraining import fit_rbm
-
-    def fit(inputs: "Tensor", layer: StackLayer, stream: "Generator", on_epoch: OnEpoch) -> Encoder:
-        return fit_rbm(
-            inputs,
-            layer.weight.shape[0],
-            generator=stream,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            persistent=persistent,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            std=std,
-            on_epoch=on_epoch,
-        )
-
+    fit = _machines(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        k=k,
+        persistent=persistent,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        std=std,
+    )
     layers = stack(model)
-    _pretrain(layers, layers[:-1], fit, epochs, std, generator=generator, data=data, report=report)
+    _pretrain(model, layers, layers[:-1], fit, epochs, std, generator=generator, data=data, report=report)
 
 
 @register_scheme(
@@ -193,10 +177,21 @@ def sdae(
             on_epoch=on_epoch,
         )
 
-    _pretrain(layers, layers[:-1], fit, epochs, std, generator=generator, data=data, report=report)
+    _pretrain(model, layers, layers[:-1], fit, epochs, std, generator=generator, data=data, report=report)
+
+
+def _machines(**settings: Any) -> Fit:
+    """Return the function that fits a Boltzmann machine with these settings to a layer's inputs."""
+    from initbench.pretraining import fit_rbm
+
+    def fit(inputs: "Tensor", layer: StackLayer, stream: "Generator", on_epoch: OnEpoch) -> Encoder:
+        return fit_rbm(inputs, layer.weight.shape[0], generator=stream, on_epoch=on_epoch, **settings)
+
+    return fit
 
 
 def _pretrain(
+    model: "nn.Module",
     layers: list[StackLayer],
     trained: list[StackLayer],
     fit: Fit,
@@ -211,7 +206,7 @@ def _pretrain(
     import torch
 
     stream, total = streams(generator), epochs * len(trained)
-    inputs = data.floats().flatten(1)  # [N,V]
+    inputs = inputs_of(layers[0].module, model, data)  # [N,V]
     for index, layer in enumerate(trained):
         encoder = fit(inputs, layer, stream(layer.name), _reporter(layer.name, index * epochs, total, report))
         layer.module.weight.detach().copy_(encoder.weight)

@@ -26,7 +26,7 @@ def needs_plain_recurrence(model: "nn.Module", activation: str | None, **params:
 
     needs_recurrence(model, activation)
     for name, module in model.named_modules():
-        if isinstance(module, nn.GRU | nn.LSTM):
+        if isinstance(module, nn.GRU | nn.LSTM | nn.GRUCell | nn.LSTMCell):
             kind = type(module).__name__
             raise SchemeError(f"it is for recurrent layers without gates (model.cell=rnn), but {name} is a {kind}.")
 

@@ -29,7 +29,7 @@ def needs_residual_blocks(model: "nn.Module", activation: str | None, **params: 
 @register_scheme(
     "fixup",
     formula="He in each branch, times L^(-1/(2m-2)); last weight of each branch and of the model 0; b = 0",
-    source="Zhang, Dauphin & Ma 2019, section 4",
+    source="Zhang, Dauphin & Ma 2019, section 3",
     good_for="deep residual networks without normalization (L blocks of m layers)",
     sets_biases=True,
     fits=needs_residual_blocks,
@@ -37,17 +37,18 @@ def needs_residual_blocks(model: "nn.Module", activation: str | None, **params: 
 def fixup(model: "nn.Module", *, generator: "Generator") -> None:
     """Scale He's weights down by the number of blocks, and start every branch and the output at 0.
 
-    The multiplier of each block stays 1. The scalar biases of the paper are contained in the biases of the layers.
+    The output is the weight that the model registers last. The multiplier of each block stays 1. The scalar biases of
+    the paper are contained in the biases of the layers.
     """
     stream, blocks = streams(generator), residual_blocks(model)
     found = weights(model)
     for weight in found:
         fill(weight, "he_normal", generator=stream(weight.name))
-    for name in blocks:
-        branch = [weight for weight in found if weight.name.startswith(f"{name}.")]
+    for branch in map(weights, blocks.values()):
         for weight in branch[:-1]:
             weight.tensor.mul_(len(blocks) ** (-1 / (2 * len(branch) - 2)))
-        branch[-1].tensor.zero_()
+        for weight in branch[-1:]:
+            weight.tensor.zero_()
     found[-1].tensor.zero_()
     for _, _, bias in biases(model):
         bias.detach().zero_()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from initbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,38 @@ class Samples:
         chosen = self.images[index]
         return chosen.to(torch.float32).div_(255) if chosen.dtype == torch.uint8 else chosen
 
-    def draw(self, size: int, generator: Generator) -> tuple[Tensor, Tensor | None]:
-        """Return a batch of `size` different images (all, where there are fewer), drawn with `generator`."""
+    def draw(self, size: int, generator: Generator, model: nn.Module) -> tuple[Tensor, Tensor | None]:
+        """Return a batch of `size` different images (all, where there are fewer), drawn with `generator`.
+
+        The images [B, ...] have the device and the dtype of the model's parameters, the labels [B] its device.
+        """
         import torch
 
         index = torch.randperm(len(self), generator=generator)[:size].to(self.images.device)
-        return self.floats(index), None if self.labels is None else self.labels[index]
+        like = next((one for one in model.parameters() if one.is_floating_point()), torch.empty(0))
+        images = self.floats(index).to(like.device, like.dtype)
+        return images, None if self.labels is None else self.labels[index].to(like.device)
+
+
+class _Reached(Exception):  # noqa: N818 # no error: the layer was reached, nothing behind it matters
+    """Ends a forward pass."""
+
+
+def inputs_of(layer: nn.Module, model: nn.Module, data: Samples, chunk: int = 2_000) -> Tensor:
+    """Return what `layer` of `model` sees of all images [N, ...]: what comes before it, such as flattening, is done."""
+    import torch
+
+    seen: list[Tensor] = []
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].detach())
+        raise _Reached
+
+    hook = layer.register_forward_pre_hook(stop)
+    try:
+        for start in range(0, len(data), chunk):
+            with torch.no_grad(), contextlib.suppress(_Reached):
+                model(data.floats(slice(start, start + chunk)))
+    finally:
+        hook.remove()
+    return torch.cat(seen)

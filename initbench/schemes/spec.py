@@ -118,6 +118,8 @@ def _settings(scheme: Scheme, settings: Iterable[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise SchemeError(f"scheme {scheme.name!r}: {setting!r} is not a parameter; write name:key=value.")
+        if not scheme.parameters:
+            raise SchemeError(f"scheme {scheme.name!r} has no parameters; {setting!r} was given.")
         if key not in scheme.parameters:
             raise SchemeError(f"scheme {scheme.name!r}: {unknown('parameter', key, scheme.parameters)}")
         if key in given:

@@ -11,7 +11,7 @@ from initbench.errors import SchemeError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-GATES = {"LSTM": 4, "GRU": 3}  # of a recurrent layer: how many matrices are stacked in one parameter
+GATES = {"LSTM": 4, "GRU": 3, "LSTMCell": 4, "GRUCell": 3}  # how many matrices one parameter of a layer stacks
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,6 @@ def _stacked(owner: nn.Module, name: str) -> int:
     """Return how many weight matrices are stacked in parameter `name` along its first dimension."""
     from torch import nn
 
-    if isinstance(owner, nn.RNNBase) and name.startswith(("weight_ih", "weight_hh")):
-        return GATES.get(owner.mode, 1)
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase) and name.startswith(("weight_ih", "weight_hh")):
+        return GATES.get(type(owner).__name__, 1)
     return 3 if isinstance(owner, nn.MultiheadAttention) and name == "in_proj_weight" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from initbench import seeds
@@ -48,12 +49,31 @@ def train(
     that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
     """
     trainee = _trainee(model, config, len(dataset.train_labels))
-    for epoch in range(1, config.train.epochs + 1):
-        row = _epoch(trainee, dataset, config, epoch)
-        if isinstance(row, Divergence):
-            return row
-        on_epoch(row)
+    device = dataset.train_labels.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for epoch in range(1, config.train.epochs + 1):
+            _seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
+            row = _epoch(trainee, dataset, config, epoch)
+            if isinstance(row, Divergence):
+                return row
+            on_epoch(row)
     return None
+
+
+def _seed_global_generator(seed: int, device: torch.device) -> None:
+    """Seed what a user's own module may draw from, such as torch's Dropout; initbench's own modules do not."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+@functools.cache
+def warm_up() -> None:
+    """Import what torch imports at the first step of an optimizer, seconds that belong to no run."""
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    Adam([parameter], fused=True).step()
 
 
 def _trainee(model: nn.Module, config: Config, images: int) -> _Trainee:

@@ -68,9 +68,9 @@ MLP = "name, hidden, activation, dropout, norm, residual, bias"
 WIDTH = "a whole number from 1 to 100000"
 WIDTHS = "a list (at most 10000) of whole numbers from 1 to 100000, or a mapping such as {width: 300, depth: 50}"
 SIZES = "a whole number from 1 to 1000, or a list of one or more, the last of which repeats"
-ODD = "an odd number (1 + 2 for each block) of equal widths. Set model.hidden, such as {width: 100, depth: 21}"
+ODD = "3, 5, 7, ... (1 + 2 for each block) of one width. Set model.hidden, such as {width: 100, depth: 21}"
 DEVICE = "allowed: auto, cpu, cuda or cuda:<number>, such as cuda:0."
-INIT = "scheme, bias"
+INIT = "scheme, bias, layers"
 DATA = "name, batch_size, drop_last, limit, fallback, eval_scale"
 SEED = "a whole number from 0 to 9223372036854775807"
 RATE = "a number above 0 and at most 1000000"
@@ -135,7 +135,7 @@ def test_the_defaults() -> None:
         ("model: {hidden: {width: 300, depth: 10001}}",
          "1:37: model.hidden.depth: got 10001, allowed: a whole number from 1 to 10000."),
         ("model: {residual: true}",
-         f"1:19: model.residual: got true with 2 hidden layers of equal widths, allowed: {ODD}."),
+         f"1:19: model.residual: got true with 2 hidden layers, allowed: {ODD}."),
         ("model: {residual: true, hidden: [3, 4, 3]}",
          f"1:19: model.residual: got true with 3 hidden layers of different widths, allowed: {ODD}."),
         ("model: {name: cnn, channels: []}", "1:30: model.channels: got [], allowed: one width or more. For a network "
@@ -561,3 +561,26 @@ def test_config_does_not_import_torch(statement: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_order_of_layer_patterns_has_a_meaning_and_counts() -> None:
+    one, other = {"out": "zeros", "*": "ones"}, {"*": "ones", "out": "zeros"}
+    first, second = (make_config({"init": {"layers": layers}}) for layers in (one, other))
+    assert first != second
+    assert hash(first) != hash(second)
+    assert first == make_config({"init": {"layers": dict(one)}})
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("{a: null}", "init.layers.a: got null, allowed: a scheme, such as xavier_uniform or normal:std=0.01."),
+        ("{a: xaviar}", "init.layers.a: unknown scheme 'xaviar'. Did you mean 'xavier'?"),
+        ("[1]", "init.layers: got [1], allowed: a mapping of layer patterns to schemes"),
+    ],
+)
+def test_wrong_layers_are_one_line(layers: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [f"init.layers={layers}"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

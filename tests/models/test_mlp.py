@@ -31,7 +31,6 @@ def build(**options: Any) -> nn.Module:
         ({"hidden": [8], "norm": "layer", "dropout": 0.5}, 784 * 8 + 8 + 2 * 8 + 8 * 10 + 10),
         ({"hidden": {"width": 8, "depth": 50}}, 784 * 8 + 8 + 49 * (8 * 8 + 8) + 8 * 10 + 10),
         ({"hidden": [8] * 5, "residual": True}, 784 * 8 + 8 + 2 * (2 * (8 * 8 + 8) + 1) + 8 * 10 + 10),
-        ({"hidden": [8], "residual": True}, 784 * 8 + 8 + 8 * 10 + 10),
     ],
 )
 def test_parameter_count(options: dict[str, Any], parameters: int) -> None:

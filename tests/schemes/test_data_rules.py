@@ -169,13 +169,86 @@ def test_pretraining_fills_hidden_layers_and_leaves_the_rest_random(scheme: str,
         assert 0 < row.reconstruction_error < 1
 
 
-def test_dbn_is_a_stack_of_machines_each_on_the_probabilities_of_the_one_below() -> None:
-    """The second layer's machine depends on the first one's, and both learn: the error falls."""
+def test_each_machine_of_a_dbn_learns_the_probabilities_of_the_one_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fit_rbm is given for each layer is what the layers below, as the network has them, make of the images."""
+    from initbench import pretraining
+
+    seen: list[Tensor] = []
+
+    def fit(inputs: Tensor, hidden: int, **settings: Any) -> pretraining.RBM:
+        seen.append(inputs.clone())
+        return fit_rbm(inputs, hidden, **settings)
+
+    fit_rbm = pretraining.fit_rbm
+    monkeypatch.setattr(pretraining, "fit_rbm", fit)
     model, steps = pretrained("dbn:lr=0.5")
-    other, _ = pretrained("dbn:lr=0.4")
-    assert not torch.equal(model.get_parameter("fc2.weight"), other.get_parameter("fc2.weight"))
-    first = [step.row.reconstruction_error for step in steps if step.row and step.row.layer == "fc1"]
-    assert first[-1] < first[0]
+    below = IMAGES.float().flatten(1) / 255
+    for inputs, name in zip(seen, ("fc1", "fc2", "fc3"), strict=True):
+        assert torch.allclose(inputs, below, atol=1e-6)
+        below = torch.sigmoid(model.get_submodule(name)(below)).detach()
+    errors = [step.row.reconstruction_error for step in steps if step.row and step.row.layer == "fc1"]
+    assert errors[-1] < errors[0]
+
+
+def test_each_autoencoder_learns_the_clean_codes_of_the_one_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    from initbench import pretraining
+
+    seen: list[tuple[Tensor, float]] = []
+
+    def fit(inputs: Tensor, hidden: int, **settings: Any) -> pretraining.Encoder:
+        seen.append((inputs.clone(), settings["corruption"]))
+        return fit_encoder(inputs, hidden, **settings)
+
+    fit_encoder = pretraining.fit_denoising_autoencoder
+    monkeypatch.setattr(pretraining, "fit_denoising_autoencoder", fit)
+    model, _ = pretrained("sdae", hidden=[20, 12, 6, 5])
+    below = IMAGES.float().flatten(1) / 255
+    for (inputs, corruption), name, expected in zip(
+        seen, ("fc1", "fc2", "fc3", "fc4"), (0.1, 0.2, 0.3, 0.3), strict=True
+    ):
+        assert corruption == expected
+        assert torch.allclose(inputs, below, atol=1e-6)
+        below = torch.sigmoid(model.get_submodule(name)(below)).detach()
+
+
+def test_what_stands_before_the_first_layer_is_done_to_the_images() -> None:
+    class Inverted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 1 - x
+
+    def network(*first: nn.Module) -> nn.Module:
+        return nn.Sequential(*first, nn.Linear(64, 12), nn.Sigmoid(), nn.Linear(12, 10))
+
+    inverted = started("rbm:epochs=1", network(Inverted(), nn.Flatten()))
+    by_hand = started("rbm:epochs=1", network(nn.Identity(), nn.Flatten()), data=1 - IMAGES.float() / 255)
+    plain = started("rbm:epochs=1", network(nn.Identity(), nn.Flatten()))
+    assert torch.equal(inverted.get_parameter("2.weight"), by_hand.get_parameter("2.weight"))
+    assert not torch.equal(inverted.get_parameter("2.weight"), plain.get_parameter("2.weight"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("scheme", ["lsuv:tol=0.5", "metainit:steps=2"])
+def test_the_batch_has_the_models_dtype(scheme: str, dtype: torch.dtype) -> None:
+    model = started(scheme, build("mlp", hidden=[12]).to(dtype))
+    assert model.get_parameter("fc1.weight").dtype == dtype
+
+
+def test_metainit_leaves_the_norms_of_frozen_weights() -> None:
+    model = build("mlp", hidden=[12])
+    model.get_parameter("fc1.weight").requires_grad_(False)
+    started("metainit:steps=5:start=orthogonal", model)
+    assert torch.linalg.svdvals(model.get_parameter("fc1.weight"))[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_rule_that_fails_leaves_the_model_as_it_was() -> None:
+    model = build("mlp", hidden=[12])
+    model.get_submodule("act1").eval()
+    before = {name: tensor.clone() for name, tensor in model.get_submodule("fc1").state_dict().items()}
+    with pytest.raises(SchemeError, match="0"):
+        started("rbm:epochs=1", model, data=300 * torch.rand(9, 1, 8, 8))
+    assert torch.equal(model.get_parameter("fc1.weight"), before["weight"])
+    assert model.training
+    assert not model.get_submodule("act1").training
 
 
 def test_rbm_and_dbn_start_the_first_layer_alike() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -188,3 +189,38 @@ def test_a_scheme_that_does_not_fit_one_layer_changes_none() -> None:
     with pytest.raises(SchemeError, match="dirac"):
         initialize(model, "dirac", generator=generator())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.RNNCell, 1), (nn.GRUCell, 3), (nn.LSTMCell, 4)])
+def test_cells_are_filled_gate_by_gate_and_their_biases_as_torch_does(cell: type[nn.RNNCellBase], gates: int) -> None:
+    layer = cell(9, 9)
+    initialize(layer, "orthogonal_recurrent", generator=generator())
+    for block in layer.get_parameter("weight_hh").chunk(gates):
+        assert torch.allclose(block @ block.T, torch.eye(9), atol=1e-5)
+    assert 0.2 < float(layer.get_parameter("bias_hh").detach().abs().max()) <= 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bias": "foo"}, "bias='foo': give 'zeros', 'default' or a finite number"),
+        ({"bias": math.nan}, "bias=nan"),
+        ({"bias": True}, "bias=True"),
+        ({"layers": ["1"]}, "layers=.*give a mapping"),
+        ({"layers": {"1": None}}, "scheme=None: give a text"),
+        ({"scheme": None}, "scheme=None"),
+        ({"scheme": "lsuv", "data": [[1.0]]}, "data: give a tensor of images"),
+        ({"scheme": "lsuv", "data": (torch.rand(3, 20),) * 3}, "data: give a tensor of images"),
+        ({"scheme": "metainit", "data": (torch.rand(3, 20), torch.tensor([0, 1, 99]))}, "labels from 0 to 99 given"),
+        ({"scheme": "normal:std=3e38"}, "with more than torch.float32 can hold"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_arguments_that_make_no_sense_are_one_clear_error(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        initialize(mlp(2), **({"scheme": "he", "generator": generator()} | arguments))
+
+
+def test_weights_that_a_dtype_cannot_hold_are_refused() -> None:
+    with pytest.raises(SchemeError, match=r"more than torch\.float16 can hold"):
+        initialize(nn.Linear(9, 9, dtype=torch.float16), "normal:std=1e6", generator=generator())

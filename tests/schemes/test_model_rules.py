@@ -122,6 +122,21 @@ def test_critical_draws_weights_and_biases_on_the_critical_line(activation: str)
     assert chi1(activation, fixed_point(activation, sigma_w, 0.5), sigma_w) == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("activation", "sw", "sb"), [("tanh", 1, 0), ("relu", math.sqrt(2), 0), ("gelu", 1.4082, 0.416)]
+)
+def test_critical_takes_the_first_point_of_the_line_by_default(activation: str, sw: float, sb: float) -> None:
+    model = started("critical", build("mlp", hidden=[800, 800], activation=activation), activation)
+    assert float(parameter(model, "fc2.weight").std()) * math.sqrt(800) == pytest.approx(sw, rel=0.01)
+    assert float(parameter(model, "fc2.bias").std()) == pytest.approx(sb, rel=0.1)
+
+
+def test_critical_solves_for_the_biases_where_the_weights_are_given() -> None:
+    model = started("critical:sw=1.5", build("mlp", hidden=[800, 800], activation="tanh"), "tanh")
+    sigma_b = float(torch.cat([parameter(model, "fc1.bias"), parameter(model, "fc2.bias")]).std())
+    assert chi1("tanh", fixed_point("tanh", 1.5, sigma_b), 1.5) == pytest.approx(1, rel=0.05)
+
+
 def test_critical_takes_what_it_is_given() -> None:
     model = started("critical:sw=1.5:sb=0.2", build("mlp", hidden=[500, 500], activation="tanh"), "tanh")
     assert float(parameter(model, "fc2.weight").std()) == pytest.approx(1.5 / math.sqrt(500), rel=0.02)
@@ -148,6 +163,9 @@ RESIDUAL = {"name": "mlp", "hidden": [16] * 3, "residual": True}
         ("gsm", RESIDUAL, "relu", "it is for plain stacks of Linear and convolution layers, but block1 is a Residual"),
         ("critical:sb=1", {"name": "mlp"}, "relu", "relu"),
         ("critical", {"name": "mlp"}, None, "needs an activation"),
+        ("critical", RNN, "tanh", "its theory is about plain feed-forward networks"),
+        ("critical", RESIDUAL, "relu", "its theory is about plain feed-forward networks"),
+        ("gsm", {"name": "cnn", "pool": "max"}, "relu", "max pooling is not linear"),
         ("rbm", {"name": "cnn"}, "relu", "it is for plain stacks of Linear layers, but conv1 is a Conv2d"),
         ("dbn", RNN, "tanh", "but the model is a ImageRNN"),
         ("sdae", {"name": "mlp", "hidden": []}, "relu", "it needs a hidden layer, and there is none"),
@@ -165,6 +183,13 @@ def test_unfit_models_are_refused_in_one_line_and_left_alone(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+def test_fixup_on_a_model_that_is_one_block_and_on_a_block_without_weights() -> None:
+    block = Residual(OrderedDict(one=nn.Linear(8, 8), two=nn.Linear(8, 8)))
+    x = torch.rand(3, 8)
+    assert torch.equal(started("fixup", block)(x), x)
+    started("fixup", nn.Sequential(Residual(OrderedDict(act=nn.ReLU())), nn.Linear(8, 2)))
 
 
 def test_image_rnn_is_found_in_a_module_of_ones_own() -> None:
