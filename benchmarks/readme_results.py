@@ -38,11 +38,12 @@ class Experiment(NamedTuple):
     seeds: int = 10
 
 
+RECURRENT = ("xavier", "orthogonal_recurrent", "irnn")
 EXPERIMENTS = {
-    "recurrent relu": Experiment("recurrent.yaml", ("xavier", "orthogonal_recurrent", "irnn")),
-    "recurrent tanh": Experiment(
-        "recurrent.yaml", ("xavier", "orthogonal_recurrent", "irnn"), ("model.activation=tanh",)
-    ),
+    "recurrent relu": Experiment("recurrent.yaml", RECURRENT),
+    "recurrent tanh": Experiment("recurrent.yaml", RECURRENT, ("model.activation=tanh",)),
+    "recurrent relu, all images": Experiment("recurrent.yaml", RECURRENT, ("data.limit=null",)),
+    "recurrent tanh, all images": Experiment("recurrent.yaml", RECURRENT, ("data.limit=null", "model.activation=tanh")),
     "deep cnn": Experiment("deep-cnn.yaml", ("xavier_normal", "delta_orthogonal", "dirac"), seeds=8),
     "dbn": Experiment("dbn.yaml", ("dbn", "normal:std=0.01", "xavier")),
     "deep relu": Experiment("deep-relu.yaml", ("he_normal", "lsuv", "gsm")),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+from bench_settings import tiny
 
+import initbench
 from initbench import plugins
+from initbench.conformance import check
 from initbench.errors import UsageError
 from initbench.models import models
 from initbench.plugins import load_plugins, load_same_plugins, loaded_plugins, plugin_revision
@@ -184,3 +189,18 @@ def test_compare_finds_a_plugins_scheme_and_model_in_worker_processes_too(tmp_pa
     comparison = json.loads(ended.stdout)
     assert [row["scheme"] for row in comparison["schemes"]] == ["halves", "halves:value=0.1"]
     assert comparison["config"]["model"] == {"name": "mine", "width": 5}
+
+
+def contributing_example(decorator: str) -> str:
+    text = (Path(__file__).parent.parent / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    [example] = [block for block in blocks if f"@{decorator}(" in block]
+    return example
+
+
+def test_the_examples_of_contributing_work_as_plugins(tmp_path: Path) -> None:
+    load_plugins([plugin(tmp_path, contributing_example("register_scheme"), "scheme.py")])
+    assert all(finding.passed is not False for finding in check("mine"))
+    load_plugins([plugin(tmp_path, contributing_example("register_model"), "model.py")])
+    config = {**tiny(train={"epochs": 1}), "model": {"name": "two_layers", "width": 5}, "init": {"scheme": "mine"}}
+    assert initbench.run(config, runs_dir=None).status == "done"
