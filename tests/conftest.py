@@ -9,6 +9,7 @@ import pytest
 
 from initbench import plugins
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run beside each other, one a core
 ASKED_ROOT = os.environ.get("INITBENCH_DATA")
 
 

@@ -22,8 +22,8 @@ LAYERS = [
     {"training", "initial"},
     {"config", "summary", "conformance"},
     {"schemes", "models", "data"},
-    {"layers", "pretraining", "activations", "mean_field", "stats", "events", "environment", "revision", "threads"},
-    {"results", "seeds", "registry", "plugins"},
+    {"layers", "pretraining", "mean_field", "stats", "events", "environment", "revision", "threads"},
+    {"results", "seeds", "registry", "plugins", "activations"},
     {"errors", "atomic"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

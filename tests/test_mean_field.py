@@ -312,7 +312,11 @@ def test_both_sigmas_are_returned_as_they_are_with_their_fixed_point() -> None:
         ("tanh", {"sigma_w": 0.99}, "on its edge of chaos sigma_w runs from 1 up"),
         ("sigmoid", {"sigma_w": 4.0}, "on its edge of chaos sigma_w runs from 10.1493 up"),
         ("elu", {"sigma_w": 1.5}, "on its edge of chaos sigma_w runs from 1 to 1.4142"),
-        ("gelu", {}, "gelu has no stable critical point at sigma_b=0: its edge of chaos begins at sigma_b=0.416,"),
+        (
+            "gelu",
+            {"sigma_b": 0.0},
+            "gelu has no stable critical point at sigma_b=0: its edge of chaos begins at sigma_b=0.416,",
+        ),
         ("silu", {"sigma_b": 0.7}, "begins at sigma_b=0.7451,"),
         ("silu", {"sigma_w": 2.0}, "sigma_w runs from 1.4025 to 1.4142"),
         ("tanh", {"sigma_b": -0.1}, "sigma_b=-0.1: give a finite number that is not negative"),

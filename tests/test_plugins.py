@@ -122,16 +122,17 @@ def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
         load_plugins([tmp_path / name])
 
 
-def revision_in_a_new_process(path: Path) -> str:
-    code = (
-        "import sys\nfrom initbench.plugins import load_plugins\nfrom initbench.models import models\n"
-        "from initbench.revision import function_revision\nload_plugins(sys.argv[1:])\n"
-        "print(function_revision(models['mine'].build))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60
-    )
-    return ended.stdout.strip()
+def forget_plugins() -> None:
+    """Be as a new process is."""
+    plugins._loaded.clear()
+    for registry, name in ((schemes, "halves"), (models, "mine")):
+        registry._items.pop(name, None)  # type: ignore[attr-defined]
+
+
+def revision_in_a_new_process(path: Path) -> str | None:
+    forget_plugins()
+    load_plugins([path])
+    return function_revision(models["mine"].build)
 
 
 def test_the_file_and_those_beside_it_are_part_of_a_runs_identity(tmp_path: Path) -> None:
@@ -142,7 +143,6 @@ def test_the_file_and_those_beside_it_are_part_of_a_runs_identity(tmp_path: Path
     edited = revision_in_a_new_process(path)
     plugin(tmp_path, "VALUE = 3\n", "beside_my_plugin.py")
     assert len({before, edited, revision_in_a_new_process(path)}) == 3
-    load_plugins([path])
     assert plugin_revision(schemes["halves"].fill.__module__) is not None
     assert plugin_revision(schemes["he_normal"].fill.__module__) is None
 
@@ -156,9 +156,7 @@ def test_a_plugin_that_is_edited_after_it_was_loaded_is_refused(tmp_path: Path) 
     assert function_revision(models["mine"].build) == before
     with pytest.raises(UsageError, match="was edited after it was loaded"):
         load_plugins([path])
-    plugins._loaded.clear()
-    for registry, name in ((schemes, "halves"), (models, "mine")):
-        del registry._items[name]  # type: ignore[attr-defined]
+    forget_plugins()
     with pytest.raises(UsageError, match="was edited while runs were executed"):
         load_same_plugins(given)
 

@@ -41,7 +41,7 @@ def test_parse(text: str, canonical: str, label: str) -> None:
         ("normal:sd=1", "unknown parameter 'sd'. Did you mean 'std'?"),
         ("b=1", "Separate a scheme's parameters with ':'"),
         ("normal:mean=0,std=1", "Separate parameters with ':'"),
-        ("zeros:std=1", "scheme 'zeros': unknown parameter 'std'"),
+        ("zeros:std=1", "scheme 'zeros' has no parameters; 'std=1' was given"),
         ("normal:std", "'std' is not a parameter; write name:key=value"),
         ("normal:std=1:std=2", "parameter 'std' is given twice"),
         ("normal:std=-1", "std=-1"),
