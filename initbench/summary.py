@@ -65,8 +65,19 @@ def summarize(
         schemes=tuple(_scheme(label, of_label, target_accuracy, confidence) for label, of_label in by_seed.items()),
         pairs=pairs,
         reused=reused,
-        warnings=(*warnings, *_too_few_seeds(pairs, len(seeds))),
+        warnings=(*warnings, *_failures(by_seed), *_too_few_seeds(pairs, len(seeds))),
     )
+
+
+def _failures(runs: Runs) -> list[str]:
+    """Return why runs failed: each reason once for each scheme."""
+    found = []
+    for label, of_label in runs.items():
+        errors = [run.error or "no reason was recorded" for run in of_label if run.status == "failed"]
+        found += [
+            f"{label} failed in {errors.count(error)} of {len(of_label)}: {error}" for error in dict.fromkeys(errors)
+        ]
+    return found
 
 
 def epochs_to_target(runs: Iterable[RunResult], target_accuracy: float) -> list[float]:

@@ -67,6 +67,7 @@ def registries_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plugin(folder: Path, text: str = PLUGIN, name: str = "my_plugin.py") -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text(text)
     return path
@@ -102,6 +103,15 @@ def test_a_plugin_may_import_a_file_beside_it(tmp_path: Path) -> None:
         ("raise ValueError('one\\ntwo')\n", "line 1: ValueError: one two"),
         (PLUGIN.replace('"halves"', '"a b:c"'), "scheme name 'a b:c': use letters, digits and '_'"),
         (PLUGIN.replace("(weight, *, generator, value: float = 0.5)", "()"), "scheme 'halves' takes no argument"),
+        (
+            PLUGIN.replace("value: float = 0.5", "value: float | None = None"),
+            "its default None and its type must be such",
+        ),
+        (PLUGIN.replace("value: float = 0.5", "value: torch.Tensor = 0.5"), "parameter 'value' of scheme 'halves'"),
+        (
+            PLUGIN.replace('good_for="testing"', 'good_for="x", needs="batch"'),
+            "needs='batch'; it may be one of nothing",
+        ),
         ("import nosuchmodule\n", "line 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
         (PLUGIN.replace('"halves"', '"he_normal"'), "scheme 'he_normal' is registered already"),
         (PLUGIN.replace("*, generator, ", "*, "), "must take the keyword `generator`"),
@@ -189,16 +199,14 @@ def test_compare_finds_a_plugins_scheme_and_model_in_worker_processes_too(tmp_pa
     assert comparison["config"]["model"] == {"name": "mine", "width": 5}
 
 
-def contributing_example(decorator: str) -> str:
-    text = (Path(__file__).parent.parent / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    blocks = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
-    [example] = [block for block in blocks if f"@{decorator}(" in block]
-    return example
-
-
 def test_the_examples_of_contributing_work_as_plugins(tmp_path: Path) -> None:
-    load_plugins([plugin(tmp_path, contributing_example("register_scheme"), "scheme.py")])
-    assert all(finding.passed is not False for finding in check("mine"))
-    load_plugins([plugin(tmp_path, contributing_example("register_model"), "model.py")])
+    text = (Path(__file__).parent.parent / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    examples = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    on_a_weight, on_a_model, model = examples
+    on_a_model = "from initbench import register_scheme\n" + on_a_model.replace('"nn.Module"', "object")
+    for name, example in {"one.py": on_a_weight, "two.py": on_a_model, "three.py": model}.items():
+        load_plugins([plugin(tmp_path / name, example, name)])
+    for scheme in ("mine", "mine_too"):
+        assert all(finding.passed is not False for finding in check(scheme)), scheme
     config = {**tiny(train={"epochs": 1}), "model": {"name": "two_layers", "width": 5}, "init": {"scheme": "mine"}}
     assert initbench.run(config, runs_dir=None).status == "done"

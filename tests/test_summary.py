@@ -343,3 +343,9 @@ def test_an_interval_that_leaves_0_out_shows_the_p_that_decides() -> None:
     assert pair.p_holm is not None
     assert pair.p_holm > ALPHA
     assert re.search(r"no difference detected \(p=\.\d\d, n=10\)$", pair.verdict)
+
+
+def test_why_runs_failed_is_among_the_warnings() -> None:
+    runs = {"a": runs_of("a", [0.9, None, None], lost="failed"), "b": runs_of("b", [0.9, 0.8, 0.7])}
+    found = summarize(runs, config={}, target_accuracy=0.9).warnings
+    assert "a failed in 2 of 3: out of memory" in found

@@ -22,7 +22,7 @@ from initbench.cli.validate import validate
 from initbench.errors import ConfigError, InitbenchError
 
 INTERRUPTED = 130  # what Typer ends with after Ctrl-C
-KEPT = "interrupted. Finished runs are kept: the same command goes on from there."
+KEPT = "interrupted. Finished runs are kept, an unfinished one is not: the same command goes on from there."
 
 app = typer.Typer(
     name="initbench",

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Lock
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -42,8 +43,9 @@ class Processes:
         receiver, sender = context.Pipe(duplex=False)
         given = sender, context.Lock(), loaded_plugins()
         pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=given)
-        with receiver, sender, _ended(pool):
+        with receiver, sender, _ended(pool) as workers:
             futures = {pool.submit(_work, work, job): job for job in jobs}
+            workers.extend((pool._processes or {}).values())  # the public terminate_workers() needs Python 3.14
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -56,10 +58,10 @@ class Processes:
 def _start_worker(sender: Connection, turn: Lock, plugins: tuple[Plugin, ...]) -> None:
     global _events
     _events = sender, turn
-    load_same_plugins(plugins)  # a job may hold the options of a user's own model
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    load_same_plugins(plugins)  # a job may hold the options of a user's own model
 
 
 def _end_with_parent() -> None:
@@ -93,22 +95,24 @@ def _result(future: Future[RunResult]) -> RunResult:
     except BrokenProcessPool as error:
         raise InitbenchError(
             "a worker process died (killed, or out of memory). Finished runs are kept: give the same command again,"
-            " with fewer workers (-j) if memory was short."
+            " with fewer workers (-j) if memory was short. (A script that calls compare(..., jobs=2) must do so under"
+            ' `if __name__ == "__main__":`; workers import it.)'
         ) from error
 
 
 @contextmanager
-def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """Leave no worker behind: wait for them at a normal end, terminate them after an exception."""
+def _ended(pool: ProcessPoolExecutor) -> Iterator[list[BaseProcess]]:
+    """Leave none of the listed workers behind: wait for them at a normal end, terminate them after an exception."""
+    workers: list[BaseProcess] = []
     try:
-        yield
+        yield workers
     except BaseException:
-        workers = list((pool._processes or {}).values())  # the public terminate_workers() needs Python 3.14
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.join(TERMINATE_S)
             worker.kill()
+            worker.join()
         raise
     pool.shutdown()

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.schemes import Scheme, SchemeSpec, schemes
-from initbench.schemes.spec import value_text
+from initbench.schemes.catalogue import value_text
 
 DEFAULT_ACTIVATION = "relu"
 DEFAULT_LAYERS = {"fc1": (256, 784), "fc2": (256, 256), "out": (10, 256)}  # of the default model, 784-256-256-10
@@ -138,7 +138,7 @@ def scheme_view(spec: SchemeSpec) -> RenderableType:
 
 def _stds(spec: SchemeSpec) -> RenderableType:
     if spec.scheme.level == "model":
-        return Text("It fills the whole model: `initbench conformance` measures what it does.")
+        return Text("It fills the whole model; what it gives a layer depends on the others.")
     if 2 not in spec.scheme.dimensions:
         return Text("It does not fit the Linear layers of the default model.")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")

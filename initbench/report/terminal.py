@@ -111,7 +111,7 @@ def _fitting(columns: tuple[cells.Column, ...], width: int) -> list[cells.Column
     kept = list(columns)
     for dispensable in ("min-max", "s/run", "init s", "epochs"):
         part = max(len(part) for name in kept[0].cells for part in _PART.findall(name))
-        if min(part, 16) + sum(map(_width, kept[1:])) + 2 * (len(kept) - 1) <= width:
+        if min(part, 24) + sum(map(_width, kept[1:])) + 2 * (len(kept) - 1) <= width:
             break
         kept = [column for column in kept if not column.short.startswith(dispensable)]
     return kept

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from initbench.errors import SchemeError, UsageError
 from initbench.events import InitStep
-from initbench.schemes.filling import Bias, check_fits, fill, fill_bias, guarded, streams
+from initbench.schemes.filling import Bias, check_claim_to_fit, check_fits, fill, fill_bias, guarded, streams
 from initbench.schemes.samples import Samples
 from initbench.schemes.spec import SchemeSpec, parse
 from initbench.schemes.weights import Weight, biases, weights
@@ -84,16 +84,27 @@ def check_model(
     """
     spec = _parsed(scheme)
     chosen = _chosen(weights(module), spec, layers or {})
-    for weight, of_layer in chosen:
-        if of_layer.scheme.level == "weight":
-            check_fits(weight, of_layer)
-            of_layer.resolved(activation)
+    _check_weights(chosen)
+    for _, of_layer in chosen:
+        of_layer.resolved(activation)
     if spec.scheme.level == "model" and spec.scheme.fits:
-        try:
-            spec.scheme.fits(module, activation, **spec.resolved(activation))
-        except SchemeError as error:
-            raise SchemeError(f"scheme {spec.name!r} does not fit this model: {error}") from None
+        check_claim_to_fit(spec, "this model", module, activation, **spec.resolved(activation))
     return chosen
+
+
+def _check_weights(chosen: list[tuple[Weight, SchemeSpec]]) -> None:
+    """Raise SchemeError for the first weight that its rule does not fit; it names the other ones."""
+    errors: dict[str, SchemeError] = {}
+    for weight, spec in chosen:
+        try:
+            if spec.scheme.level == "weight":
+                check_fits(weight, spec)
+        except SchemeError as error:
+            errors.setdefault(weight.parameter, error)
+    if errors:
+        first, *others = errors
+        also = f" Nor does it fit {', '.join(others[:5])}{' and others' * (len(others) > 5)}." if others else ""
+        raise SchemeError(f"{errors[first]}{also}")
 
 
 def _parsed(scheme: str | SchemeSpec) -> SchemeSpec:
@@ -172,7 +183,7 @@ def _fill_model(
     for weight in weights(module):
         weight.tensor.fill_(torch.nan)  # what the rule leaves out is seen
     handed = {"generator": generator, "activation": activation, "data": data, "report": report}
-    with _evaluating(module), guarded(spec, "the model"):
+    with _evaluating(module), guarded(spec, "the model"), torch.no_grad():
         spec.scheme.fill(module, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
     for name, parameter in module.named_parameters():
         if not parameter.isfinite().all():

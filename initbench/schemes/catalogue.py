@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from initbench.errors import UsageError
 from initbench.registry import Registry
@@ -118,6 +118,8 @@ def register_scheme(
 
     def decorate(fill: Fill) -> Fill:
         level, handed, parameters = _signature(name, fill)
+        if needs not in typing.get_args(Needs):
+            raise UsageError(f"scheme {name!r}: needs={needs!r}; it may be one of {', '.join(typing.get_args(Needs))}.")
         if ("data" in handed) != (needs != "nothing"):
             raise UsageError(f"scheme {name!r}: the keyword `data` and needs={needs!r} do not go together.")
         scheme = Scheme(
@@ -168,9 +170,26 @@ def _parameters(scheme: str, fill: Callable[..., None], own: list[inspect.Parame
     for keyword in own:
         if keyword.default is inspect.Parameter.empty or keyword.kind is not inspect.Parameter.KEYWORD_ONLY:
             raise UsageError(f"parameter {keyword.name!r} of scheme {scheme!r} must be keyword-only with a default.")
-    return types.MappingProxyType(
-        {one.name: Parameter(one.name, one.default, TypeAdapter(_type(one, module_globals))) for one in own}
-    )
+    return types.MappingProxyType({one.name: _parameter(scheme, one, module_globals) for one in own})
+
+
+def _parameter(scheme: str, keyword: inspect.Parameter, module_globals: dict[str, Any]) -> Parameter:
+    """Return the parameter; raises UsageError where its type, or its default, cannot be written as text."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(_type(keyword, module_globals))
+        if keyword.default is not None:
+            adapter.validate_python(value_text(keyword.default))
+    except (PydanticSchemaGenerationError, ValidationError):
+        raise UsageError(
+            f"parameter {keyword.name!r} of scheme {scheme!r}: its default {keyword.default!r} and its type must be"
+            " such as a text can give: bool, int, float, str or Literal."
+        ) from None
+    return Parameter(keyword.name, keyword.default, adapter)
+
+
+def value_text(value: Any) -> str:
+    """Return a parameter's value as a scheme's text has it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _type(keyword: inspect.Parameter, module_globals: dict[str, Any]) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -47,7 +49,10 @@ def fill(weight: Weight, scheme: str | SchemeSpec, *, generator: Generator, acti
     with guarded(spec, f"{weight.name}, shape {weight.shape}"), torch.no_grad():
         spec.scheme.fill(drawn, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
     if drawn.isnan().any():
-        raise SchemeError(f"scheme {spec.name!r} did not fill {weight.name} in place, or filled it with NaN.")
+        raise SchemeError(
+            f"scheme {spec.name!r} did not fill {weight.name} in place, or filled it with NaN. What it returns is"
+            " ignored; write weight.copy_(...)."
+        )
     with torch.no_grad():
         weight.tensor.copy_(drawn)
     if not weight.tensor.isfinite().all():
@@ -60,16 +65,24 @@ def check_fits(weight: Weight, spec: SchemeSpec) -> None:
     if dimensions not in scheme.dimensions:
         raise SchemeError(
             f"scheme {spec.name!r} fills tensors with {_listed(scheme.dimensions)} dimensions, but {weight.name} has"
-            f" {dimensions}, shape {weight.shape}. Choose another scheme, or another one for this layer:"
-            f" init.layers={{{weight.layer or weight.parameter}: ...}}."
+            f" {dimensions}, shape {weight.shape}. Choose another scheme, or give such layers one of their own:"
+            f" init.layers={{{weight.layer or weight.parameter}: xavier}}."
         )
     if scheme.fits:
-        try:
-            scheme.fits(weight.shape, weight.groups, **spec.params)
-        except SchemeError as error:
-            raise SchemeError(
-                f"scheme {spec.name!r} does not fit {weight.name}, shape {weight.shape}: {error}"
-            ) from None
+        check_claim_to_fit(spec, f"{weight.name}, shape {weight.shape}", weight.shape, weight.groups, **spec.params)
+
+
+def check_claim_to_fit(spec: SchemeSpec, target: str, *arguments: object, **params: object) -> None:
+    """Ask the scheme's `fits`, and raise SchemeError with what it raises: it must raise, not return."""
+    assert spec.scheme.fits is not None  # noqa: S101 # the callers have asked
+    try:
+        returned = spec.scheme.fits(*arguments, **params)
+    except SchemeError as error:
+        raise SchemeError(f"scheme {spec.name!r} does not fit {target}: {error}") from None
+    if returned is not None:
+        raise SchemeError(
+            f"scheme {spec.name!r}: its fits= returned {returned!r}; it must raise SchemeError, or nothing."
+        )
 
 
 def _listed(numbers: tuple[int, ...]) -> str:
@@ -80,9 +93,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 @contextmanager
 def guarded(spec: SchemeSpec, target: str) -> Iterator[None]:
     """Turn what torch cannot do into one clear SchemeError, mark bugs with their place, refuse global draws."""
-    import torch
-
-    global_state = torch.get_rng_state()
+    before = _global_generators()
     try:
         yield
     except InitbenchError:
@@ -93,8 +104,19 @@ def guarded(spec: SchemeSpec, target: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"while scheme {str(spec)!r} filled {target}")
         raise
-    if not torch.equal(global_state, torch.get_rng_state()):
-        raise SchemeError(f"scheme {spec.name!r} drew from torch's global generator; pass generator=generator.")
+    for library, state in _global_generators().items():
+        if state != before.get(library, state):
+            raise SchemeError(f"scheme {spec.name!r} drew from {library}'s global generator; pass generator=generator.")
+
+
+def _global_generators() -> dict[str, object]:
+    """Return the states of the generators that a rule must not draw from; numpy's where it is imported."""
+    import torch
+
+    states: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes(), "random": random.getstate()}
+    if "numpy" in sys.modules:
+        states["numpy"] = sys.modules["numpy"].random.get_state()[1].tobytes()
+    return states
 
 
 def fill_bias(owner: nn.Module, tensor: Tensor, bias: Bias, generator: Generator) -> None:

@@ -54,7 +54,8 @@ def metainit(
     velocity = [0.0] * len(scaled)
     for step in range(1, steps + 1):
         images, labels = data.draw(batch_size, stream(f"batch {step}"), model)
-        quotient = gradient_quotient(_loss(model, images, labels, stream(f"labels {step}")), parameters)
+        with torch.enable_grad():
+            quotient = gradient_quotient(_loss(model, images, labels, stream(f"labels {step}")), parameters)
         if not quotient.isfinite():
             raise SchemeError(
                 f"scheme 'metainit': the gradient quotient is not finite at step {step}; lower lr, or start elsewhere."

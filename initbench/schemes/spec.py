@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from initbench.errors import SchemeError, UsageError, unknown
-from initbench.schemes.catalogue import Distribution, Scheme, schemes
+from initbench.schemes.catalogue import Distribution, Scheme, schemes, value_text
 from initbench.schemes.gains import resolve_gain
 
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
@@ -73,11 +73,6 @@ def _join(name: str, params: Mapping[str, Any]) -> str:
     return ":".join([name, *(f"{key}={value_text(value)}" for key, value in params.items())])
 
 
-def value_text(value: Any) -> str:
-    """Return a parameter's value as a scheme's text has it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def parse(text: str) -> SchemeSpec:
     """Parse `name:key=value:...`; aliases and defaults are resolved.
 
@@ -129,6 +124,8 @@ def _settings(scheme: Scheme, settings: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(scheme: Scheme, key: str, text: str) -> Any:
+    if text == value_text(None) and scheme.parameters[key].default is None:
+        return None
     where = f"scheme {scheme.name!r}: {key}={text}"
     try:
         value = scheme.parameters[key].adapter.validate_python(text)

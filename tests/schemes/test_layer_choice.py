@@ -148,3 +148,40 @@ def test_a_rule_asks_only_for_what_its_level_has() -> None:
         register_scheme("never", **texts)(on_a_model)
     with pytest.raises(UsageError, match="the keyword `data` and needs='a batch' do not go together"):
         register_scheme("never", needs="a batch", **texts)(without_data)
+
+
+def test_fits_must_raise_and_not_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemes, "_items", dict(schemes._items))
+    texts: dict[str, Any] = {"formula": "f", "source": "s", "good_for": "g"}
+    register_scheme("own", fits=lambda shape, groups: shape[0] == 30, **texts)(lambda weight, *, generator: None)
+    with pytest.raises(SchemeError, match=r"its fits= returned True; it must raise SchemeError"):
+        started("own", {}, mlp())
+
+
+@pytest.mark.parametrize("library", ["random", "numpy"])
+def test_a_rule_must_not_draw_from_another_librarys_generator(library: str, own_rule: Any) -> None:
+    import random
+
+    import numpy as np
+
+    @own_rule
+    def own(weight: Any, *, generator: torch.Generator) -> None:
+        weight.fill_(random.random() if library == "random" else float(np.random.rand()))  # noqa: S311
+
+    with pytest.raises(SchemeError, match=f"drew from {library}'s global generator"):
+        started("own", {}, mlp())
+
+
+def test_a_rule_on_a_model_works_without_gradients(own_rule: Any) -> None:
+    @own_rule
+    def own(model: nn.Module, *, generator: torch.Generator) -> None:
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.05, generator=generator)
+
+    assert float(started("own", {}, mlp()).get_parameter("fc1.weight").detach().std()) == pytest.approx(0.05, rel=0.1)
+
+
+def test_all_layers_that_a_rule_does_not_fit_are_named_at_once() -> None:
+    model = models["cnn"].build(models["cnn"].options(), (1, 8, 8), 10)
+    with pytest.raises(SchemeError, match=r"but fc1\.weight has 2.* Nor does it fit fc2\.weight, out\.weight\."):
+        started("dirac", {}, model)
