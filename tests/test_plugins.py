@@ -104,8 +104,8 @@ def test_a_plugin_may_import_a_file_beside_it(tmp_path: Path) -> None:
         (PLUGIN.replace('"halves"', '"a b:c"'), "scheme name 'a b:c': use letters, digits and '_'"),
         (PLUGIN.replace("(weight, *, generator, value: float = 0.5)", "()"), "scheme 'halves' takes no argument"),
         (
-            PLUGIN.replace("value: float = 0.5", "value: float | None = None"),
-            "its default None and its type must be such",
+            PLUGIN.replace("value: float = 0.5", "value: float = 'big'"),
+            "its default 'big' and its type must be such",
         ),
         (PLUGIN.replace("value: float = 0.5", "value: torch.Tensor = 0.5"), "parameter 'value' of scheme 'halves'"),
         (

@@ -107,12 +107,14 @@ def _ended(pool: ProcessPoolExecutor) -> Iterator[list[BaseProcess]]:
     try:
         yield workers
     except BaseException:
+        manager = pool._executor_manager_thread
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.join(TERMINATE_S)
             worker.kill()
-            worker.join()
+        if manager is not None:
+            manager.join()  # type: ignore[attr-defined] # a thread, which waits for the workers, too
         raise
     pool.shutdown()

@@ -117,6 +117,8 @@ def test_postponed_annotations_are_what_values_are_checked_against(monkeypatch: 
         weight.fill_(scale)
 
     assert parse("postponed:scale=0.5:mode=b").params == {"scale": 0.5, "mode": "b"}
+    assert parse(str(parse("postponed"))).params == {"scale": 1, "mode": None}
+    assert str(parse("postponed")) == "postponed:scale=1:mode=none"
     with pytest.raises(SchemeError, match="mode=c"):
         parse("postponed:mode=c")
 
