@@ -16,8 +16,8 @@ from initbench.plugins import plugin_revision
 
 PACKAGE = Path(__file__).parent
 DETERMINING = (  # of initbench itself
-    "training", "schemes", "models", "pretraining",
-    "initial.py", "layers.py", "activations.py", "mean_field.py", "seeds.py", "threads.py",
+    "training", "schemes", "models", "pretraining", "mean_field",
+    "initial.py", "layers.py", "activations.py", "seeds.py", "threads.py",
 )  # fmt: skip
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 

@@ -13,14 +13,10 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import erf, ndtr
 
-from initbench.activations import MODULES, activation_module
+from initbench.activations import LEAKY_SLOPE, MODULES, activation_module
 from initbench.errors import SchemeError
 from initbench.mean_field import (
     CURVES,
-    HOMOGENEOUS,
-    LEAKY_SLOPE,
-    SELU_ALPHA,
-    SELU_SCALE,
     chi1,
     critical_point,
     depth_scale,
@@ -31,6 +27,7 @@ from initbench.mean_field import (
     variance_map,
     variance_slope,
 )
+from initbench.mean_field.variance import HOMOGENEOUS, SELU_ALPHA, SELU_SCALE
 
 CURVED = [activation for activation in CURVES if activation not in HOMOGENEOUS]
 VARIANCES = [1e-6, 1e-2, 0.3, 1.0, 7.0, 100.0, 1e4]
