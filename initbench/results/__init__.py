@@ -1,0 +1,33 @@
+"""What initbench's results are: plain frozen records with a strict JSON round trip.
+
+Accuracies are fractions in [0, 1], times are seconds. The JSON schemas in report/schema are made from these records.
+"""
+
+from initbench.results.comparison import (
+    ALPHA,
+    PERCENTILE_MARK,
+    Comparison,
+    PairedDifference,
+    RunSummary,
+    SchemeSummary,
+)
+from initbench.results.record import SCHEMA_VERSION, Fraction, Record
+from initbench.results.run import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult, Status
+
+__all__ = [
+    "ALPHA",
+    "PERCENTILE_MARK",
+    "SCHEMA_VERSION",
+    "Comparison",
+    "DatasetInfo",
+    "Divergence",
+    "EpochRow",
+    "Fraction",
+    "PairedDifference",
+    "PretrainingRow",
+    "Record",
+    "RunResult",
+    "RunSummary",
+    "SchemeSummary",
+    "Status",
+]
