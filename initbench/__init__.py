@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
+    from initbench.inspection import inspect
     from initbench.models import register_model
-    from initbench.results import Comparison, RunResult
+    from initbench.results import Comparison, RunResult, SignalReport
     from initbench.schemes import register_scheme
     from initbench.schemes.apply import initialize
 
@@ -36,10 +37,12 @@ _HOMES = {
     "InitbenchError": "initbench.errors",
     "RunResult": "initbench.results",
     "SchemeError": "initbench.errors",
+    "SignalReport": "initbench.results",
     "StoreError": "initbench.errors",
     "UsageError": "initbench.errors",
     "compare": "initbench.bench",
     "initialize": "initbench.schemes.apply",
+    "inspect": "initbench.inspection",
     "load_config": "initbench.config",
     "make_config": "initbench.config",
     "register_model": "initbench.models",
@@ -56,11 +59,13 @@ __all__ = [
     "InitbenchError",
     "RunResult",
     "SchemeError",
+    "SignalReport",
     "StoreError",
     "UsageError",
     "__version__",
     "compare",
     "initialize",
+    "inspect",
     "load_config",
     "make_config",
     "register_model",

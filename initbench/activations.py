@@ -9,6 +9,13 @@ if TYPE_CHECKING:
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "linear"]
 
+BOUNDS = {  # of the bounded ones, those that only users' modules have too
+    "sigmoid": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+}
 LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU's default negative_slope
 
 MODULES: dict[Activation, str] = {

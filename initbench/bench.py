@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench import events
-from initbench.config import Config, load_config, make_config
+from initbench.config import Config, ConfigLike, make_config, resolve_config
 from initbench.errors import UsageError
 from initbench.events import Emit
 from initbench.execute import executor_for
@@ -20,8 +20,6 @@ from initbench.work import Job, Places, execute_job
 
 TARGET_ACCURACY = 0.97  # what an MLP reaches on MNIST within a few epochs
 DEFAULT_RUNS_DIR = "runs"
-
-ConfigLike = Config | Mapping[str, Any] | str | Path | None
 
 
 def run(
@@ -38,7 +36,7 @@ def run(
     `runs_dir=None` stores nothing. `emit` hears of all that happens; by default notices become Python warnings.
     Raises InitbenchError's children; a diverged run is a result, not an error.
     """
-    resolved = _resolve(config)
+    resolved = resolve_config(config)
     label = parse(resolved.init.scheme).label
     [(_, result)] = _execute({label: [resolved]}, _places(data_dir, runs_dir), 1, fresh, emit)
     return result
@@ -67,7 +65,7 @@ def compare(
         raise UsageError(f"jobs={jobs}, target_accuracy={target_accuracy}: give 1 or more, and a fraction from 0 to 1.")
     if isinstance(schemes, str):
         raise UsageError(f"schemes is the text {schemes!r}; give a list, such as {schemes.split(',')!r}.")
-    base = _resolve(config)
+    base = resolve_config(config)
     chosen = _chosen_seeds(base.seed, seeds)
     configs = {label: [_variant(base, label, seed) for seed in chosen] for label in distinct(schemes)}
     reused: list[str] = []
@@ -81,12 +79,6 @@ def compare(
     for label, result in _execute(configs, _places(data_dir, runs_dir), jobs, fresh, note_reused):
         results[label].append(result)
     return summarize(results, config=_shared(base), target_accuracy=target_accuracy, reused=len(reused))
-
-
-def _resolve(config: ConfigLike) -> Config:
-    if isinstance(config, Config):
-        return config
-    return make_config(config) if isinstance(config, Mapping) else load_config(config)
 
 
 def _places(data_dir: str | Path | None, runs_dir: str | Path | None) -> Places:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from initbench.results import DatasetInfo, EpochRow, PretrainingRow, RunResult
+from initbench.results import DatasetInfo, EpochRow, PretrainingRow, RunResult, SignalRow
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,16 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class SignalsMeasured:
+    """The signals of one run were recorded, as `train.signals` asks for; not told of a run that is reused."""
+
+    run_id: str
+    label: str
+    seed: int
+    row: SignalRow
+
+
+@dataclass(frozen=True)
 class RunDone:
     """One run ended (done, diverged or failed), or was found in the runs folder (`reused`)."""
 
@@ -80,7 +90,7 @@ class RunDone:
     reused: bool
 
 
-Event = Notice | Downloading | Planned | Initializing | EpochDone | RunDone
+Event = Notice | Downloading | Planned | Initializing | EpochDone | SignalsMeasured | RunDone
 Emit = Callable[[Event], None]
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from initbench import seeds
 from initbench.config import Config
 from initbench.data import Dataset
+from initbench.errors import UsageError
 from initbench.events import InitStep
 from initbench.models import models
 from initbench.schemes import parse
@@ -23,6 +24,42 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # what a user's own model draws beside its weights has the run's seed, too
         torch.default_generator.manual_seed(seeds.derive(config.seed, "model", "build"))
         return models[config.model.name].build(config.model.options, (channels, height, width), dataset.classes)
+
+
+def tried_model(config: Config, dataset: Dataset) -> nn.Module:
+    """Return the model, on the CPU, initialized where that needs no data.
+
+    An untrained model is asked for the logits of one image, so that one that does not go together is seen now. Raises
+    UsageError for such a one and where this machine cannot hold the model, SchemeError where a scheme does not fit it.
+    """
+    try:
+        model = build_model(config, dataset)
+        _check_module(model, config.model.name)
+        check_scheme(model, config)
+        if parse(config.init.scheme).scheme.needs == "nothing":
+            initialize_model(model, config, dataset)
+        _check_logits(model, dataset, config.model.name)
+        return model
+    except (RuntimeError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(f"the model cannot be built here: {reason}. Change its options (model.*).") from error
+
+
+def _check_module(model: nn.Module, name: str) -> None:
+    """Raise UsageError where a user's build function returned no module that can be trained."""
+    if not isinstance(model, nn.Module) or not any(one.requires_grad for one in model.parameters()):
+        raise UsageError(f"model {name!r}: its build function must return a torch.nn.Module with parameters to train.")
+
+
+def _check_logits(model: nn.Module, dataset: Dataset, name: str) -> None:
+    """Raise UsageError where the model does not map images [B, C, H, W] to logits [B, classes]."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        logits = model.eval()(Samples(dataset.train_images[:1].cpu()).floats())
+    if tuple(logits.shape) != (1, dataset.classes):
+        raise UsageError(
+            f"model {name!r} maps one image to a tensor of shape {tuple(logits.shape)}, not to"
+            f" {dataset.classes} logits, (1, {dataset.classes})."
+        )
 
 
 def check_scheme(model: nn.Module, config: Config) -> None:

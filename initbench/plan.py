@@ -11,17 +11,15 @@ import torch
 from torch import nn
 
 from initbench.config import Config
-from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit
-from initbench.initial import activation_of, build_model, check_scheme, initialize_model
+from initbench.initial import activation_of, tried_model
 from initbench.models import models
 from initbench.results import SCHEMA_VERSION, DatasetInfo
 from initbench.revision import function_revision, package_revision
 from initbench.schemes import parse
 from initbench.training.devices import resolve_device
 from initbench.training.loop import steps_per_epoch
-from initbench.training.pixels import to_float
 from initbench.work import Job, Places, load_dataset
 
 
@@ -37,7 +35,7 @@ def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) ->
     _check_batches(base, dataset.info)
     parameters = 0
     for of_scheme in configs.values():
-        model = _tried(of_scheme[0], dataset)
+        model = tried_model(of_scheme[0], dataset).to(dataset.train_images.device)
         _check_batch_norm(model, base, dataset.info)
         parameters = sum(parameter.numel() for parameter in model.parameters())
     by_seed = zip(*([(label, one) for one in of_scheme] for label, of_scheme in configs.items()), strict=True)
@@ -48,41 +46,6 @@ def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) ->
     ]
     _check_distinct(jobs)
     return jobs, parameters
-
-
-def _tried(config: Config, dataset: Dataset) -> nn.Module:
-    """Return the model, initialized where that needs no data; raises UsageError where this machine cannot hold it.
-
-    An untrained model is asked for the logits of one image, so that one that does not go together is seen now.
-    """
-    try:
-        model = build_model(config, dataset)
-        _check_module(model, config.model.name)
-        check_scheme(model, config)
-        if parse(config.init.scheme).scheme.needs == "nothing":
-            initialize_model(model, config, dataset)
-        _check_logits(model, dataset, config.model.name)
-        return model.to(dataset.train_images.device)
-    except (RuntimeError, MemoryError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"the model cannot be built here: {reason}. Change its options (model.*).") from error
-
-
-def _check_module(model: nn.Module, name: str) -> None:
-    """Raise UsageError where a user's build function returned no module that can be trained."""
-    if not isinstance(model, nn.Module) or not any(one.requires_grad for one in model.parameters()):
-        raise UsageError(f"model {name!r}: its build function must return a torch.nn.Module with parameters to train.")
-
-
-def _check_logits(model: nn.Module, dataset: Dataset, name: str) -> None:
-    """Raise UsageError where the model does not map images [B, C, H, W] to logits [B, classes]."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        logits = model.eval()(to_float(dataset.train_images[:1].cpu()))
-    if tuple(logits.shape) != (1, dataset.classes):
-        raise UsageError(
-            f"model {name!r} maps one image to a tensor of shape {tuple(logits.shape)}, not to"
-            f" {dataset.classes} logits, (1, {dataset.classes})."
-        )
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:
@@ -140,7 +103,7 @@ def _scheme(text: str, activation: str | None) -> list[Any]:
 def _settings(config: Config) -> dict[str, Any]:
     """Return the settings that a run's numbers depend on, in one form for those that mean the same."""
     settings = config.to_dict()
-    for name in ("name", "device"):
+    for name in ("name", "device", "inspect"):
         del settings[name]
     for name in ("name", "limit", "fallback"):  # what they led to is in the dataset's hash
         del settings["data"][name]

@@ -15,6 +15,7 @@ from typing import Any
 from initbench.plugins import plugin_revision
 
 PACKAGE = Path(__file__).parent
+# `signals` is not among them: what it measures during training changes no number of a run (tests/training hold it).
 DETERMINING = (  # of initbench itself
     "training", "schemes", "models", "pretraining", "mean_field",
     "initial.py", "layers.py", "activations.py", "seeds.py", "threads.py",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-Purpose = Literal["init", "order", "split", "dropout", "bootstrap", "permutation", "pixels", "model"]
+Purpose = Literal["init", "order", "split", "dropout", "bootstrap", "permutation", "pixels", "model", "signals"]
 
 
 def derive(seed: int, purpose: Purpose, *names: str | int) -> int:

@@ -3,7 +3,8 @@
     runs/xavier_uniform-seed0-0f3c9a.../
         config.yaml          the resolved config
         environment.json     versions, processor, git state
-        metrics.jsonl        a row per epoch, of the pre-training where there is one, and of the training
+        metrics.jsonl        a row per epoch, of the pre-training where there is one, and of the training; and the
+                             signals where train.signals asks for them
         weights.safetensors  the final weights; of a failed run traceback.txt instead
         result.json          the RunResult; what `runs list` and a later `compare` read
 
@@ -28,12 +29,12 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from initbench.errors import StoreError
-from initbench.results import Record, RunResult
+from initbench.results import Record, RunResult, SignalRow
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Phase = Literal["pretraining", "training"]
+Phase = Literal["pretraining", "training", "signals"]
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -76,6 +77,22 @@ class Store:
         return [
             self._read(path) for path in self._folders() if path.name == text or (by_id and by_id.search(path.name))
         ]
+
+    def signals(self, run: RunResult | Path) -> list[SignalRow]:
+        """Return the signals that were recorded while a run (its result or its folder) was trained, epoch by epoch.
+
+        Raises StoreError for a run without a folder, and where its metrics.jsonl cannot be read.
+        """
+        folder = run if isinstance(run, Path) else Path(run.run_dir) if run.run_dir else None
+        if folder is None:
+            raise StoreError("this run was not stored, and its signals are kept on the disk only. Give it a runs_dir.")
+        file = folder / "metrics.jsonl"
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError as error:
+            raise _no_signals(str(file), f"{error.strerror or error}.") from error
+        found = (_signal_row(line, f"{file}:{number}") for number, line in enumerate(lines, 1))
+        return [row for row in found if row is not None]
 
     def remove(self, path: Path) -> None:
         """Delete the folder of one run; raises StoreError where it is not a run's folder of this store."""
@@ -129,10 +146,7 @@ class Store:
         except OSError as error:
             return Broken(path, f"result.json: {error.strerror}")
         except ValidationError as error:
-            problem = error.errors()[0]
-            return Broken(
-                path, f"result.json: {'.'.join(map(str, problem['loc']))}: {problem['msg']}".replace(": :", ":")
-            )
+            return Broken(path, f"result.json: {_first_problem(error)}")
         return result.model_copy(update={"run_dir": str(path)})
 
 
@@ -206,6 +220,28 @@ class RunWriter:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
+
+
+def _signal_row(line: bytes, place: str) -> SignalRow | None:
+    """Return the signals of one line of metrics.jsonl, None where the line is of another phase."""
+    try:
+        row = json.loads(line)
+        phase = row.pop("phase")
+        return SignalRow.model_validate(row) if phase == "signals" else None
+    except ValidationError as error:
+        reason = f"{_first_problem(error)}."
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reason = "no row of a run's metrics."
+    raise _no_signals(place, reason)
+
+
+def _no_signals(place: str, reason: str) -> StoreError:
+    return StoreError(f"{place}: {reason} The signals of this run cannot be read; train it again with --fresh.")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
 
 
 def _looks_like_run(path: Path) -> bool:

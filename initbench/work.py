@@ -14,10 +14,10 @@ import torch
 from initbench import data, environment, events
 from initbench.config import Config
 from initbench.data import Dataset
-from initbench.errors import DataError, SchemeError
+from initbench.errors import DataError, UsageError
 from initbench.events import Emit, InitStep
 from initbench.initial import build_model, initialize_model
-from initbench.results import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult
+from initbench.results import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult, SignalRow
 from initbench.schemes import parse
 from initbench.store import NoWriter, Store, Writer, folder_name
 from initbench.threads import torch_threads
@@ -56,7 +56,7 @@ class Job:
 
 
 def execute_job(job: Job, emit: Emit) -> RunResult:
-    """Train one job and store it. A run that torch cannot finish (memory, an operation) is a result: `failed`.
+    """Train one job and store it. A run that cannot be finished (memory, an operation) is a result: `failed`.
 
     Raises InitbenchError where the data or the disk is not what was planned with; bugs keep their traceback.
     """
@@ -80,8 +80,8 @@ def _trained(job: Job, dataset: Dataset, writer: Writer, emit: Emit) -> RunResul
         initialize_model(model, job.config, dataset, progress.on_init_step)
         model.to(dataset.train_images.device)
         progress.initialized()
-        divergence = train(model, dataset, job.config, progress.on_epoch)
-    except (RuntimeError, MemoryError, SchemeError) as error:
+        divergence = train(model, dataset, job.config, progress.on_epoch, progress.on_signals)
+    except (RuntimeError, MemoryError, UsageError) as error:
         if isinstance(error, NotImplementedError | RecursionError):
             raise
         writer.text("traceback.txt", traceback.format_exc())
@@ -118,6 +118,11 @@ class _Progress:
         self.history.append(row)
         self.writer.row("training", row)
         self.emit(events.EpochDone(self.job.run_id, self.job.label, self.job.config.seed, row))
+
+    def on_signals(self, row: SignalRow) -> None:
+        """Take note of one look at the signals: on the disk and by `emit` only, as results are to stay small."""
+        self.writer.row("signals", row)
+        self.emit(events.SignalsMeasured(self.job.run_id, self.job.label, self.job.config.seed, row))
 
     def result(self, divergence: Divergence | None = None, error: str | None = None) -> RunResult:
         """Return what the run came to, its clock stopped now."""

@@ -11,13 +11,16 @@ import pytest
 import torch
 from bench_settings import tiny
 from torch import nn
+from typer.testing import CliRunner
 
 import initbench
-from initbench import Comparison, RunResult, SchemeError, UsageError, data, make_config, plan, work
-from initbench.events import Emit, EpochDone, Event, Initializing, Notice, Planned, RunDone
+from initbench import Comparison, RunResult, SchemeError, StoreError, UsageError, data, make_config, plan, work
+from initbench.cli.app import app
+from initbench.events import Emit, EpochDone, Event, Initializing, Notice, Planned, RunDone, SignalsMeasured
 from initbench.models import ModelOptions, models, register_model
 from initbench.plan import run_identity
 from initbench.results import DatasetInfo
+from initbench.store import Store
 
 
 def weights_hash(result: RunResult) -> str:
@@ -93,7 +96,7 @@ INFO = DatasetInfo(name="mnist", stand_in_for=None, train_size=9, test_size=9, s
     "overrides",
     [["seed=1"], ["init.scheme=he"], ["init.scheme=xavier:gain=2"], ["init.bias=zeros"], ["train.lr=0.1"],
      ["train.epochs=3"], ["train.threads=2"], ["data.batch_size=50"], ["data.eval_scale=255"],
-     ["model.hidden=[8]"], ["model.activation=tanh"], ["train.schedule=cosine"]],
+     ["model.hidden=[8]"], ["model.activation=tanh"], ["train.schedule=cosine"], ["train.signals=1"]],
     ids=str,
 )  # fmt: skip
 def test_what_determines_the_numbers_changes_the_identity(overrides: list[str]) -> None:
@@ -122,6 +125,8 @@ def test_data_device_and_versions_change_the_identity(monkeypatch: pytest.Monkey
         ["init.scheme=glorot_uniform"],
         ["data.limit=60000"],
         ["train.lr=1e-3"],
+        ["inspect.samples=3"],
+        ["inspect={schemes: [he, zeros], input: gaussian, shape: [1, 1, 100]}"],
     ],
     ids=str,
 )
@@ -170,14 +175,20 @@ def test_worker_processes_give_the_same_bits(tmp_path: Path) -> None:
             if file.is_dir()
         }
 
-    events: list[Event] = []
-    one = initbench.compare(["xavier", "he"], config=tiny(), seeds=2, runs_dir=tmp_path / "one")
+    def signals(events: list[Event]) -> dict[tuple[str, int, int], str]:
+        told = [event for event in events if isinstance(event, SignalsMeasured)]
+        return {(event.label, event.seed, event.row.epoch): event.row.model_dump_json() for event in told}
+
+    alone, events, config = list[Event](), list[Event](), tiny(train={"signals": 1})
+    one = initbench.compare(["xavier", "he"], config=config, seeds=2, runs_dir=tmp_path / "one", emit=alone.append)
     two = initbench.compare(
-        ["xavier", "he"], config=tiny(), seeds=2, runs_dir=tmp_path / "two", jobs=2, emit=events.append
+        ["xavier", "he"], config=config, seeds=2, runs_dir=tmp_path / "two", jobs=2, emit=events.append
     )
     assert without_times(one) == without_times(two)
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
     assert sum(isinstance(event, EpochDone) for event in events) == 2 * 2 * 2
+    assert signals(alone) == signals(events)
+    assert len(signals(events)) == 2 * 2 * 3
 
 
 def test_what_a_reused_run_says_of_itself_is_what_was_asked_for() -> None:
@@ -405,3 +416,86 @@ def test_a_model_of_ones_own_that_does_not_go_together_is_one_line(
     with pytest.raises(UsageError, match=message) as caught:
         initbench.run({**tiny(), "model": {"name": "broken"}}, emit=forbid_training)
     assert "\n" not in str(caught.value)
+
+
+RECORDED = tiny(train={"signals": 1})
+
+
+def test_recorded_signals_are_in_the_folder_and_told_and_change_no_number() -> None:
+    events: list[Event] = []
+    result = initbench.run(RECORDED, emit=events.append)
+    told = [event for event in events if isinstance(event, SignalsMeasured)]
+    assert [event.row.epoch for event in told] == [0, 1, 2]
+    assert {(event.run_id, event.label, event.seed) for event in told} == {(result.run_id, "xavier_uniform", 0)}
+    assert [layer.name for layer in told[0].row.layers] == ["fc1", "out"]
+    assert Store(Path("runs")).signals(result) == [event.row for event in told]
+    lines = (Path(result.run_dir or "") / "metrics.jsonl").read_text().splitlines()
+    phases = [json.loads(line)["phase"] for line in lines]
+    assert phases == ["signals", "training", "signals", "training", "signals"]
+    plain = initbench.run(tiny())
+    assert plain.run_id != result.run_id
+    assert weights_hash(plain) == weights_hash(result)
+    assert [row.train_loss for row in plain.history] == [row.train_loss for row in result.history]
+    assert Store(Path("runs")).signals(plain) == []
+
+
+def test_a_reused_run_has_its_signals_in_the_folder_only() -> None:
+    first, events = initbench.run(RECORDED), list[Event]()
+    again = initbench.run(RECORDED, emit=events.append)
+    assert again.run_id == first.run_id
+    assert not any(isinstance(event, SignalsMeasured) for event in events)
+    assert len(Store(Path("runs")).signals(again)) == 3
+
+
+def test_without_a_runs_folder_signals_are_told_only() -> None:
+    events: list[Event] = []
+    result = initbench.run(RECORDED, runs_dir=None, emit=events.append)
+    assert sum(isinstance(event, SignalsMeasured) for event in events) == 3
+    with pytest.raises(StoreError, match="was not stored"):
+        Store(Path("runs")).signals(result)
+
+
+def test_a_run_whose_signals_cannot_be_measured_is_recorded_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from initbench.signals import measure as measuring
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise UsageError("no layer with a weight")
+
+    monkeypatch.setattr(measuring, "measure", refuse)
+    result = initbench.run(RECORDED)
+    assert (result.status, result.error, result.history) == ("failed", "UsageError: no layer with a weight", ())
+    assert "no layer with a weight" in (Path(result.run_dir or "") / "traceback.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_show_prints_and_draws_the_signals(suffix: str) -> None:
+    result = initbench.run(RECORDED)
+    shown = CliRunner().invoke(app, ["runs", "show", result.run_id, "--plot", f"signals.{suffix}"])
+    assert shown.exit_code == 0, shown.output
+    before, _, after = shown.stdout.partition("test accuracy ")
+    assert "train loss" in before
+    assert "fc1" in after
+    assert "out" in after
+    assert Path(f"signals.{suffix}").stat().st_size > 1_000
+    document = CliRunner().invoke(app, ["runs", "show", result.run_id, "--format", "json"])
+    assert RunResult.model_validate_json(document.stdout) == result
+
+
+def test_show_draws_nothing_for_a_run_without_signals() -> None:
+    result = initbench.run(tiny())
+    error = CliRunner().invoke(app, ["runs", "show", result.run_id, "--plot", "signals.png"]).exception
+    assert isinstance(error, UsageError)
+    assert "`--set train.signals=1`" in str(error)
+    assert not Path("signals.png").exists()
+    shown = CliRunner().invoke(app, ["runs", "show", result.run_id])
+    assert shown.exit_code == 0
+    assert "fc1" not in shown.stdout
+
+
+def test_show_shows_a_run_whose_signals_are_broken() -> None:
+    result = initbench.run(RECORDED)
+    (Path(result.run_dir or "") / "metrics.jsonl").write_text("{")
+    shown = CliRunner().invoke(app, ["runs", "show", result.run_id])
+    assert shown.exit_code == 0
+    assert "test accuracy" in shown.stdout
+    assert "The signals of this run cannot be read" in shown.stderr

@@ -10,11 +10,21 @@ import pytest
 import torch
 
 from initbench.errors import StoreError
-from initbench.results import DatasetInfo, EpochRow, RunResult
+from initbench.results import DatasetInfo, EpochRow, Histogram, LayerSignal, RunResult, SignalRow, WeightSignal
 from initbench.store import Broken, Store, folder_name
 
 ID = "0123456789abcdef"
 ROW = EpochRow(epoch=1, train_loss=0.5, train_accuracy=0.8, test_accuracy=0.9, seconds=1.0)
+LAYER = LayerSignal(
+    name="fc1", kind="Linear", activation="relu", units=2, finite=0.5, pre_mean=None, pre_std=1e-30, pre_rms=1,
+    mean=0.4, std=0.6, sample_std=0.6, saturated=None, dead=0, effective_rank=1.9, max_rank=2, delta_rms=0.1,
+    histogram=Histogram(low=0, high=2.5, counts=(3, 0, 1)),
+)  # fmt: skip
+WEIGHT = WeightSignal(
+    name="fc1.weight", shape=(2, 3), scheme=None, formula=None, fan_in=3, fan_out=2, gain=None, target_std=None, mean=0,
+    std=1, finite=1, symmetry=0.1, used=True, grad_norm=2, grad_std=1, grad_symmetry=0, update_ratio=1e-3,
+)  # fmt: skip
+SIGNALS = [SignalRow(epoch=epoch, layers=(LAYER,), weights=(WEIGHT,)) for epoch in (0, 5)]
 
 
 def result(run_id: str = ID, seed: int = 0) -> RunResult:
@@ -40,6 +50,76 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(store.runs()) == [store.find(ID)]
     assert store.find("f" * 16) is None
     assert json.loads((path / "metrics.jsonl").read_text()) == {"phase": "training", **ROW.model_dump()}
+
+
+def with_metrics(store: Store, text: str) -> RunResult:
+    path = write(store, result())
+    (path / "metrics.jsonl").write_text(text)
+    found = store.find(ID)
+    assert found is not None
+    return found
+
+
+def test_signals_come_back_as_they_were_between_the_rows_of_other_phases(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.writing(folder_name("he", 0, ID), ID) as writer:
+        writer.row("signals", SIGNALS[0])
+        writer.row("training", ROW)
+        writer.row("signals", SIGNALS[1])
+        writer.json("result.json", result().model_dump(mode="json"))
+    found = store.find(ID)
+    assert found is not None
+    assert store.signals(found) == SIGNALS
+    assert store.signals(Path(found.run_dir or "")) == SIGNALS
+    lines = (tmp_path / folder_name("he", 0, ID) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["phase"] for line in lines] == ["signals", "training", "signals"]
+
+
+def test_a_run_that_recorded_none_has_none(tmp_path: Path) -> None:
+    path = write(Store(tmp_path), result())
+    assert Store(tmp_path).signals(path) == []
+
+
+GOOD = json.dumps({"phase": "training", **ROW.model_dump()})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "no row of a run's metrics"),
+        ("", "no row of a run's metrics"),
+        ("[1]", "no row of a run's metrics"),
+        ("null", "no row of a run's metrics"),
+        ("{}", "no row of a run's metrics"),
+        ("[" * 100_000, "no row of a run's metrics"),
+        ('{"phase": "signals", "epoch": 1}', "layers: Field required"),
+        ('{"phase": "signals", "epoch": -1, "layers": [], "weights": []}', "epoch: "),
+        ('{"phase": "signals", "epoch": 1, "layers": [], "weights": [], "new": 1}', "new: "),
+        (json.dumps({"phase": "signals", **SIGNALS[0].model_dump()}).replace("1e-30", "NaN"), "layers.0.pre_std: "),
+    ],
+    ids=["cut", "empty", "list", "null", "no phase", "deep", "no layers", "epoch", "unknown", "nan"],
+)
+def test_broken_metrics_are_one_line_with_their_place(tmp_path: Path, line: str, reason: str) -> None:
+    store = Store(tmp_path)
+    run = with_metrics(store, f"{GOOD}\n{line}\n{GOOD}\n")
+    with pytest.raises(StoreError) as caught:
+        store.signals(run)
+    text = str(caught.value)
+    assert text.startswith(f"{run.run_dir}/metrics.jsonl:2: {reason}")
+    assert "--fresh" in text
+    assert "\n" not in text
+
+
+def test_signals_that_are_not_on_the_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="was not stored"):
+        store.signals(result())
+    with pytest.raises(StoreError, match=r"metrics\.jsonl: No such file"):
+        store.signals(tmp_path / "nowhere")
+    run = with_metrics(store, "")
+    (Path(run.run_dir or "") / "metrics.jsonl").write_bytes(b'{"phase": "\xff"}\n')
+    with pytest.raises(StoreError, match=r"metrics\.jsonl:1: no row"):
+        store.signals(run)
 
 
 def test_weights_are_readable_without_initbench(tmp_path: Path) -> None:

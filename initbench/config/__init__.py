@@ -17,13 +17,23 @@ from pydantic import AfterValidator, Field, ValidationError
 from initbench.config.errors import Problem, report, show
 from initbench.config.explain import explain, explained
 from initbench.config.file import read_config_file
+from initbench.config.inspect_section import InspectConfig
 from initbench.config.merge import DEFAULT_MODEL, fold_scheme, merge_overrides, override_tree, tree_of
 from initbench.config.scalars import plain_scalar
 from initbench.config.sections import DataConfig, InitConfig, ModelConfig, Section, TrainConfig
 from initbench.config.tree import Composed, Node
 from initbench.models import models
 
-__all__ = ["Config", "DataConfig", "InitConfig", "ModelConfig", "TrainConfig", "load_config", "make_config"]
+__all__ = [
+    "Config",
+    "DataConfig",
+    "InitConfig",
+    "InspectConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "load_config",
+    "make_config",
+]
 
 LARGEST_SEED = 2**63 - 1
 
@@ -60,6 +70,7 @@ class Config(Section):
     init: InitConfig = Field(default_factory=InitConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    inspect: InspectConfig = Field(default_factory=InspectConfig)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: Annotated[str, AfterValidator(_device)] = Field("auto", json_schema_extra={"allowed": _DEVICE_ALLOWED})
 
@@ -70,6 +81,9 @@ class Config(Section):
     def to_yaml(self) -> str:
         """Return every setting, defaults filled in, as YAML that loads back equal."""
         return yaml.dump(self.to_dict(), Dumper=_Dumper, sort_keys=False, width=1_000, allow_unicode=True)
+
+
+ConfigLike = Config | Mapping[str, Any] | str | Path | None
 
 
 class _Dumper(yaml.SafeDumper):
@@ -87,6 +101,13 @@ def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 _Dumper.add_representer(list, _write_list)
 _Dumper.add_representer(str, _write_string)
+
+
+def resolve_config(config: ConfigLike) -> Config:
+    """Return the Config that a Config, a mapping, the path of a YAML file, or None for the defaults, stands for."""
+    if isinstance(config, Config):
+        return config
+    return make_config(config) if isinstance(config, Mapping) else load_config(config)
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:

@@ -28,7 +28,7 @@ from initbench.schemes import SchemeSpec, parse
 DEFAULT_MODEL = "mlp"
 DEFAULT_SCHEME = "xavier_uniform"
 MAX_SCHEME_CHARACTERS = 200  # a scheme with all of its parameters takes about 50
-SECTIONS = ("model", "init", "data", "train")
+SECTIONS = ("model", "init", "data", "train", "inspect")
 WORDS = {"model": "name", "init": "scheme", "data": "name"}  # what a section written as one word sets
 INIT_KEYS = ("scheme", "bias", "layers")
 

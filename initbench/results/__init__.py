@@ -13,6 +13,18 @@ from initbench.results.comparison import (
 )
 from initbench.results.record import SCHEMA_VERSION, Fraction, Record
 from initbench.results.run import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult, Status
+from initbench.results.signals import (
+    Histogram,
+    Inspection,
+    LayerSignal,
+    LayerTheory,
+    NetworkTheory,
+    SignalReport,
+    SignalRow,
+    Spectrum,
+    Verdict,
+    WeightSignal,
+)
 
 __all__ = [
     "ALPHA",
@@ -23,11 +35,21 @@ __all__ = [
     "Divergence",
     "EpochRow",
     "Fraction",
+    "Histogram",
+    "Inspection",
+    "LayerSignal",
+    "LayerTheory",
+    "NetworkTheory",
     "PairedDifference",
     "PretrainingRow",
     "Record",
     "RunResult",
     "RunSummary",
     "SchemeSummary",
+    "SignalReport",
+    "SignalRow",
+    "Spectrum",
     "Status",
+    "Verdict",
+    "WeightSignal",
 ]

@@ -69,6 +69,21 @@ def _weights(module: nn.Module) -> Iterator[Weight]:
             yield Weight(f"{name}[{index}]" if blocks > 1 else name, block, owner, groups)
 
 
+def layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return (name, layer) for every submodule that owns a weight, the same weight as another one too."""
+    from torch.nn.utils import parametrize
+
+    return [
+        (name, layer)
+        for name, layer in module.named_modules()
+        if not _is_normalization(layer)
+        and not isinstance(layer, parametrize.ParametrizationList)
+        and (
+            parametrize.is_parametrized(layer) or any(_is_weight(*one) for one in layer.named_parameters(recurse=False))
+        )
+    ]
+
+
 def biases(module: nn.Module) -> list[tuple[str, nn.Module, Tensor]]:
     """Return (name, owner, bias) for every bias: the one-dimensional parameters named *bias* beside a weight."""
     return [
@@ -83,14 +98,20 @@ def biases(module: nn.Module) -> list[tuple[str, nn.Module, Tensor]]:
 def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
     """Yield (name, owner, parameter) for all but those of normalization layers; raises SchemeError for lazy ones."""
     from torch import nn
-    from torch.nn.modules.batchnorm import _NormBase
 
     for name, parameter in module.named_parameters():
         owner = module.get_submodule(name.rpartition(".")[0])
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise SchemeError(f"{name} has no shape yet; send a batch through the lazy module first.")
-        if not isinstance(owner, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
+        if not _is_normalization(owner):
             yield name, owner, parameter
+
+
+def _is_normalization(owner: nn.Module) -> bool:
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+
+    return isinstance(owner, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm)
 
 
 def _is_weight(own_name: str, parameter: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Which device a config's `device` means on this machine."""
+"""Which device a config's `device` means on this machine, and the seed of what draws on it by itself."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def resolve_device(name: str) -> torch.device:
         last = torch.cuda.device_count() - 1
         raise DeviceError(f"device {name!r}: torch sees cuda:0 to cuda:{last} here. Use one, or --device auto.")
     return device
+
+
+def seed_global_generator(seed: int, device: torch.device) -> None:
+    """Seed what a user's own module may draw from, such as torch's Dropout; initbench's own modules do not."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

@@ -19,9 +19,11 @@ from initbench import seeds
 from initbench.config import Config
 from initbench.data import Dataset
 from initbench.layers import seed_dropout
-from initbench.results import Divergence, EpochRow
+from initbench.results import Divergence, EpochRow, SignalRow
+from initbench.training.devices import seed_global_generator
 from initbench.training.optimizers import build_optimizer, build_schedule
 from initbench.training.pixels import accuracy, to_float
+from initbench.training.signals import signal_recorder
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,31 @@ def steps_per_epoch(images: int, batch_size: int, drop_last: bool) -> int:
 
 
 def train(
-    model: nn.Module, dataset: Dataset, config: Config, on_epoch: Callable[[EpochRow], None]
+    model: nn.Module,
+    dataset: Dataset,
+    config: Config,
+    on_epoch: Callable[[EpochRow], None],
+    on_signals: Callable[[SignalRow], None] | None = None,
 ) -> Divergence | None:
     """Train `model` on `dataset` (both on one device) as `config` says; call `on_epoch` with each epoch's row.
 
     The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss or a weight
     that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
+    `on_signals` gets what the network looks like before the first and after every `train.signals` epochs.
     """
     trainee = _trainee(model, config, len(dataset.train_labels))
+    record = signal_recorder(model, trainee.optimizer, dataset, config, on_signals)
     device = dataset.train_labels.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        record(0)
         for epoch in range(1, config.train.epochs + 1):
-            _seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
+            seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
             row = _epoch(trainee, dataset, config, epoch)
             if isinstance(row, Divergence):
                 return row
             on_epoch(row)
+            record(epoch)
     return None
-
-
-def _seed_global_generator(seed: int, device: torch.device) -> None:
-    """Seed what a user's own module may draw from, such as torch's Dropout; initbench's own modules do not."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
 
 
 @functools.cache

@@ -55,6 +55,12 @@ train:
   schedule: constant
   clip_norm: null
   threads: 1
+  signals: 0
+inspect:
+  schemes: []
+  input: null
+  shape: [1, 28, 28]
+  samples: 256
 seed: 0
 device: auto
 """
@@ -62,8 +68,10 @@ NAME = (
     "allowed: null, or text (quote a number) of 1 to 64 letters, digits, '.', '_' or '-', with no '..', "
     "starting with a letter or digit."
 )
-TOP = "name, model, init, data, train, seed, device"
-TRAIN = "epochs, optimizer, lr, momentum, nesterov, betas, weight_decay, schedule, clip_norm, threads"
+TOP = "name, model, init, data, train, inspect, seed, device"
+TRAIN = "epochs, optimizer, lr, momentum, nesterov, betas, weight_decay, schedule, clip_norm, threads, signals"
+SCHEMES = "allowed: a list of at most 100 schemes, such as [xavier, he, normal:std=1]."
+SIZE = "a whole number from 1 to 100000"
 MLP = "name, hidden, activation, dropout, norm, residual, bias"
 WIDTH = "a whole number from 1 to 100000"
 WIDTHS = "a list (at most 10000) of whole numbers from 1 to 100000, or a mapping such as {width: 300, depth: 50}"
@@ -213,6 +221,36 @@ def test_the_defaults() -> None:
          "betas; adam and adamw have it. Remove it or change train.optimizer."),
         ("train: {clip_norm: -1}", f"1:20: train.clip_norm: got -1, allowed: {RATE} or null."),
         ("train: {threads: 0}", "1:18: train.threads: got 0, allowed: a whole number from 1 to 1024."),
+        ("train: {signals: -1}", "1:18: train.signals: got -1, allowed: a whole number from 0 to 100000."),
+        ("train: {signals: true}", "1:18: train.signals: got true, allowed: a whole number from 0 to 100000."),
+        # inspect
+        ("inspect: 5", "1:10: inspect: got 5, allowed: a mapping of schemes, input, shape, samples."),
+        ("inspect: {sample: 5}",
+         "1:11: inspect.sample: unknown key. Did you mean 'samples'? Allowed: schemes, input, shape, samples."),
+        ("schemes: [he]", f"1:1: schemes: unknown key. Did you mean 'inspect.schemes'? Allowed: {TOP}."),
+        ("inspect: {schemes: 'xavier,he'}", f"1:20: inspect.schemes: got 'xavier,he', {SCHEMES}"),
+        ("inspect: {schemes: he}", f"1:20: inspect.schemes: got 'he', {SCHEMES}"),
+        ("inspect: {schemes: null}", f"1:20: inspect.schemes: got null, {SCHEMES}"),
+        ("inspect: {schemes: {he: 1}}", f"1:20: inspect.schemes: got {{he: 1}}, {SCHEMES}"),
+        ("inspect:\n  schemes:\n  - he\n  - xavier_norml",
+         "4:5: inspect.schemes[1]: unknown scheme 'xavier_norml'. Did you mean 'xavier_normal'?"),
+        ("inspect: {schemes: [5]}",
+         "1:21: inspect.schemes[0]: got 5, allowed: a scheme, such as xavier_uniform or normal:std=0.01."),
+        ("inspect: {schemes: [he, xavier, glorot_uniform]}", "1:33: inspect.schemes[2]: the same scheme as "
+         "inspect.schemes[1]: xavier_uniform:gain=1.0. Remove one."),
+        (f"inspect: {{schemes: [{', '.join(f'normal:std={i}' for i in range(1, 102))}]}}",
+         "1:20: inspect.schemes: got ['normal:std=1', "),
+        ("inspect: {input: mnits}", "1:18: inspect.input: unknown input 'mnits'. Did you mean 'mnist'?"),
+        ("inspect: {input: gausian}", "1:18: inspect.input: unknown input 'gausian'. Did you mean 'gaussian'?"),
+        ("inspect: {input: 3}",
+         "1:18: inspect.input: got 3, allowed: null, gaussian, digits, fashion_mnist, kmnist, mnist."),
+        ("inspect: {shape: 784}", f"1:18: inspect.shape: got 784, allowed: a list of 3: {SIZE}; {SIZE}; {SIZE}."),
+        ("inspect: {shape: [28, 28]}", f"1:18: inspect.shape[2]: missing; write {SIZE}."),
+        ("inspect: {shape: [1, 0, 28]}", f"1:22: inspect.shape[1]: got 0, allowed: {SIZE}."),
+        ("inspect: {shape: [1, 1, 100001]}", f"1:25: inspect.shape[2]: got 100001, allowed: {SIZE}."),
+        ("inspect: {shape: [101, 100000, 1]}", "1:18: inspect.shape: got [101, 100000, 1], 10100000 values a sample, "
+         "allowed: at most 10000000. Make it smaller."),
+        ("inspect: {samples: 0}", "1:20: inspect.samples: got 0, allowed: a whole number from 1 to 1000000."),
         ("a: &a {x: *b}\ntrain: *c", "1:1: a: unknown key."),
     ],
 )  # fmt: skip
@@ -306,6 +344,13 @@ def test_hundreds_of_problems_do_not_fill_the_terminal(tmp_path: Path) -> None:
         ("model: mlp", ["model.hidden=[3]"], {"model.hidden": [3]}),
         ("data: digits", [], {"data.name": "digits"}),
         ("init: he", [], {"init.scheme": "he_uniform:gain=relu:mode=fan_in"}),
+        ("", ["inspect.samples=10", "train.signals=2"], {"inspect.samples": 10, "train.signals": 2}),
+        ("inspect: {samples: 3}", ["inspect.schemes=[xavier, normal:std=2]"],
+         {"inspect.samples": 3, "inspect.schemes": ["xavier_uniform:gain=1.0", "normal:mean=0.0:std=2.0"]}),
+        ("inspect: {schemes: [he]}", ["inspect.schemes=[]"], {}),
+        ("inspect:", ["inspect.input=gaussian", "inspect.shape=[1, 1, 100]"],
+         {"inspect.input": "gaussian", "inspect.shape": [1, 1, 100]}),
+        ("inspect: {samples: 9, input: mnist}", ["inspect="], {}),
         ("init: {bias: 1}", [], {"init.bias": 1.0}),
         ("init: {bias: zeros}", [], {"init.bias": "zeros"}),
         ("init: {scheme: normal, std: 1e-2}", [], {"init.scheme": "normal:mean=0.0:std=0.01"}),
@@ -429,7 +474,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 
 def test_a_config_is_frozen_hashable_picklable() -> None:
-    config = make_config({"model": {"hidden": [3]}, "init": "he"})
+    config = make_config({"model": {"hidden": [3]}, "init": "he", "inspect": {"schemes": ["he"], "shape": [1, 2, 3]}})
     same = make_config(config.to_dict())
     assert config == same == pickle.loads(pickle.dumps(config)) == Config.model_validate(config.to_dict())  # noqa: S301
     assert hash(config) == hash(same)
@@ -457,6 +502,15 @@ complete = st.fixed_dictionaries(
             {"scheme": st.just("normal")}, optional={"std": finite, "bias": st.floats(-1e38, 1e38) | st.just("zeros")}
         ),
         "train": st.fixed_dictionaries({}, optional={"lr": finite, "clip_norm": st.none() | finite}),
+        "inspect": st.fixed_dictionaries(
+            {},
+            optional={
+                "schemes": st.lists(st.sampled_from(("xavier", "he", "normal:std=2", "zeros")), unique=True),
+                "input": st.none() | st.sampled_from(("gaussian", "mnist")),
+                "shape": st.lists(st.integers(1, 100), min_size=3, max_size=3),
+                "samples": st.integers(1, 1_000_000),
+            },
+        ),
         "seed": st.integers(0, 2**63 - 1),
         "device": st.sampled_from(("cpu", "cuda", "cuda:0", "cuda:12")),
     },

@@ -1,0 +1,1 @@
+"""What the signal does in a network: activations forward, gradients back, measured layer by layer."""

@@ -1,0 +1,65 @@
+"""The signals in a network while it is trained: when they are measured, on which images, and where they go."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from initbench import seeds
+from initbench.config import Config
+from initbench.data import Dataset
+from initbench.results import SignalRow
+from initbench.schemes.samples import Samples
+from initbench.training.devices import seed_global_generator
+from initbench.training.optimizers import trial_step
+
+IMAGES = 256  # of the training set: as many as `initbench inspect` sends through by default
+
+
+def signal_recorder(
+    model: nn.Module,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    config: Config,
+    on_signals: Callable[[SignalRow], None] | None,
+) -> Callable[[int], None]:
+    """Return the function that is told when the training begins (0) and which epoch (from 1) is over.
+
+    It measures `model` on the same images each time and hands the row to `on_signals`, at 0 and at every multiple of
+    `train.signals`; it does nothing where that is 0 or nobody listens. The model, its optimizer and the random streams
+    stay as they are, so that no number of the run depends on it (torch's global generator, which a user's own module
+    may draw from, is seeded here as it is for every epoch). Ratios of update to weight are those of the step that
+    `optimizer` would take next, its gradient not clipped.
+    """
+    every = config.train.signals
+    if every == 0 or on_signals is None:
+        return lambda epoch: None
+    images, labels = fixed_batch(dataset, config.seed)
+
+    def record(epoch: int) -> None:
+        if epoch % every == 0:
+            seed_global_generator(seeds.derive(config.seed, "signals", "model", epoch), labels.device)
+            on_signals(_measured(model, optimizer, images, labels, epoch))
+
+    return record
+
+
+def fixed_batch(dataset: Dataset, seed: int, size: int = IMAGES) -> tuple[Tensor, Tensor]:
+    """Return the training images [B, C, H, W], floats, and labels [B] that all signals of a seed are measured on.
+
+    They are drawn from the stream (seed, "signals"): the same for every scheme and epoch; B is `size` at most.
+    """
+    order = torch.randperm(len(dataset.train_labels), generator=seeds.stream(seed, "signals"))
+    index = order[:size].to(dataset.train_labels.device)
+    return Samples(dataset.train_images).floats(index), dataset.train_labels[index]
+
+
+def _measured(model: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, epoch: int) -> SignalRow:
+    from initbench.signals.measure import measure
+
+    found = measure(model, images, labels, step=functools.partial(trial_step, optimizer))
+    return SignalRow(epoch=epoch, layers=found.layers, weights=found.weights)
