@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEPENDS := pyproject.toml constraints.txt
 
-.PHONY: run test lint types tests benchmark results catalogue clean
+.PHONY: run test lint types tests benchmark results catalogue inspections clean
 
 run: $(VENV)/installed
 	$(BIN)/initbench run configs/xavier.yaml
@@ -32,6 +32,9 @@ results: $(VENV)/installed
 
 catalogue: $(VENV)/installed
 	$(BIN)/python benchmarks/readme_catalogue.py
+
+inspections: $(VENV)/installed
+	$(BIN)/python benchmarks/readme_inspect.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -61,8 +61,10 @@ def main() -> None:
     for name, experiment in EXPERIMENTS.items():
         replace(f"results: {name}", compared(experiment))
     replace("results: machine", machine())
-    in_experiments = {experiment.config for experiment in EXPERIMENTS.values()}
-    rows = [config_row(path) for path in sorted((ROOT / "configs").glob("*.yaml")) if path.name not in in_experiments]
+    shown_elsewhere = {experiment.config for experiment in EXPERIMENTS.values()}
+    paths = sorted((ROOT / "configs").glob("*.yaml"))
+    to_train = [path for path in paths if not initbench.load_config(path).inspect.schemes]
+    rows = [config_row(path) for path in to_train if path.name not in shown_elsewhere]
     head = "| config | what it is | n | test accuracy, % [95 % interval] | s per run |\n|---|---|---|---|---|"
     replace("results: configs", "\n".join([head, *rows]) + f"\n\n{machine()}")
 

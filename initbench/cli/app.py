@@ -16,6 +16,7 @@ from initbench import __version__
 from initbench.cli import data, runs
 from initbench.cli.compare import compare
 from initbench.cli.conformance import conformance
+from initbench.cli.inspect import inspect
 from initbench.cli.run import run
 from initbench.cli.schemes import schemes
 from initbench.cli.validate import validate
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("compare")(compare)
+app.command("inspect")(inspect)
 app.command("schemes")(schemes)
 app.command("conformance")(conformance)
 app.add_typer(data.app, name="data")

@@ -65,6 +65,8 @@ NAMED = {
     "epochs": "train.epochs",
     "device": "device",
     "limit": "data.limit",
+    "input": "inspect.input",
+    "samples": "inspect.samples",
 }
 
 

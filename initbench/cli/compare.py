@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from initbench.atomic import write_atomically
 from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
-from initbench.errors import InitbenchError, UsageError
+from initbench.cli.output import check_writable, write
+from initbench.errors import UsageError
 
 if TYPE_CHECKING:
     from initbench.config import Config
@@ -68,7 +68,7 @@ def compare(
     labels = distinct(label for label in (part.strip() for part in schemes.split(",")) if label)
     formats().resolve(format_)
     if out:
-        _check_writable(out)
+        check_writable(out)
     from initbench import bench
     from initbench.cli.progress import CompareDisplay
 
@@ -108,30 +108,13 @@ def _default_jobs(config: Config) -> int:
     return max(1, cores // config.train.threads)
 
 
-def _check_writable(out: Path) -> None:
-    """Raise UsageError now, rather than after the training, where `out` cannot be written."""
-    target = out.resolve()
-    beside = target if target.exists() and not target.is_file() else target.parent  # where the writing will happen
-    if out.is_dir() or not target.parent.is_dir() or not os.access(beside, os.W_OK):
-        raise UsageError(f"--out {str(out)!r} cannot be written: name a file in a folder that exists and is writable.")
-
-
-def _write(out: Path, text: str) -> None:
-    """Write `text` to `out`; where that fails, print it rather than lose it, and raise InitbenchError."""
-    try:
-        write_atomically(out, text)
-    except OSError as error:
-        typer.echo(text, nl=False)
-        raise InitbenchError(f"--out {str(out)!r}: {error.strerror or error}; printed instead.") from error
-
-
 def _show(comparison: Comparison, format_name: str, out: Path | None) -> None:
     from initbench.cli.consoles import stdout
     from initbench.report import render
     from initbench.report.terminal import comparison_view
 
     if out:
-        _write(out, render(comparison, format_name))
+        write(out, render(comparison, format_name))
     elif format_name == "table":  # as wide and as colourful as this terminal is
         stdout().print(comparison_view(comparison))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.atomic import write_atomically
-from initbench.results import SCHEMA_VERSION, Comparison, Record, RunResult
+from initbench.results import SCHEMA_VERSION, Comparison, Inspection, Record, RunResult
 
 FOLDER = Path(__file__).parent / "schema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,6 +15,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RECORDS: dict[str, tuple[type[Record], str]] = {
     "run": (RunResult, "initbench: one run"),
     "compare": (Comparison, "initbench: a comparison"),
+    "inspect": (Inspection, "initbench: an inspection"),
 }
 
 
@@ -30,7 +31,7 @@ def schema_text(record: type[Record]) -> str:
 
 
 def shipped_path(name: str) -> Path:
-    """Return where the schema "run" or "compare" of this version is shipped."""
+    """Return where the schema "run", "compare" or "inspect" of this version is shipped."""
     return FOLDER / f"{name}-v{SCHEMA_VERSION}.json"
 
 

@@ -336,7 +336,7 @@ def test_an_out_file_that_cannot_be_written_in_the_end_is_printed(
     def full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("initbench.cli.compare.write_atomically", full)
+    monkeypatch.setattr("initbench.cli.output.write_atomically", full)
     ended = invoke("compare", "--config", config, *ONE_RUN, "--out", "x.csv", "-q")
     assert ended.code == 1
     assert ended.out.startswith("scheme,")

@@ -6,10 +6,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from report import signal_builders as signals
 from report.builders import DIGITS, comparison, run_result
 
 from initbench.report import render, schemas
 from initbench.report.as_json import document
+from initbench.report.signals_export import inspection_document
 
 DOCUMENTS = {
     "run": [
@@ -22,6 +24,10 @@ DOCUMENTS = {
         render(comparison(), "json"),
         render(comparison({"he": [0.97]}), "json"),
         render(comparison({"he": [None, 0.9], "zeros": [0.1135, None]}, dataset=DIGITS, warnings=("slow",)), "json"),
+    ],
+    "inspect": [
+        inspection_document(signals.inspection(signals.simulated("he_normal", "relu", 0.14, depth=1), dataset=DIGITS)),
+        inspection_document(signals.broken()),
     ],
 }
 CASES = [(name, text) for name, texts in DOCUMENTS.items() for text in texts]
@@ -105,4 +111,4 @@ def test_rewrite_restores_a_changed_file(tmp_path: Path, monkeypatch: pytest.Mon
     schemas.shipped_path("run").write_text("{}", encoding="utf-8")
     schemas.rewrite()
     assert {name: schemas.shipped_path(name).read_text(encoding="utf-8") for name in schemas.RECORDS} == shipped
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == len(schemas.RECORDS)
