@@ -31,7 +31,7 @@ from initbench.mean_field.variance import (
     slope_moment,
 )
 
-# Networks could be trained up to a depth of about six depth scales xi_c (Schoenholz et al. 2017, section 5). There xi_c
+# Networks could be trained up to a depth of about six depth scales xi_c (Schoenholz et al. 2017). There xi_c
 # is the scale of the correlation of two inputs. In the ordered phase it is that of gradients, -1 / log(chi1).
 TRAINABLE_DEPTH_SCALES = 6
 CRITICAL_TOLERANCE = 1e-6  # of chi1: within it the depth scale is a million layers or more

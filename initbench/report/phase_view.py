@@ -37,7 +37,7 @@ DISTANCES = (0.9, 0.99, 1.01, 1.1)  # of sigma_w to the critical one, as factors
 TICKS = 5
 NOTE = (
     "Depth scale: the layers in which squared gradients change by a factor e, 1 / |log chi1|. Trainable: six depth"
-    " scales, about the depth up to which networks could be trained (Schoenholz et al. 2017, section 5; theirs is the"
+    " scales, about the depth up to which networks could be trained (Schoenholz et al. 2017; theirs is the"
     " scale of the correlation of two inputs, the same in the ordered phase)."
 )
 

@@ -136,7 +136,7 @@ class NetworkTheory(Record):
 
     `q` is the variance that the pre-activations end at (None: it grows without end), `chi1` the factor of squared
     gradients per layer there, `depth_scale` = -1 / log(chi1) in layers (None: infinite), `trainable_depth` six of them
-    (Schoenholz et al. 2017, section 5; None: no limit), `critical_sigma_w` the edge of chaos at this sigma_b (None:
+    (Schoenholz et al. 2017; None: no limit), `critical_sigma_w` the edge of chaos at this sigma_b (None:
     there is none).
     """
 

@@ -11,16 +11,58 @@ quadrature"; Ubaru, Chen & Saad 2017, "Fast estimation of tr(f(A)) via stochasti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from initbench.results import Spectrum
+from initbench.signals.trace import Use, evenly, watched
 
 STEPS = 24
+PROBED_ENTRIES = 8192  # a spectrum is a mean over so many samples x units, 1 % of sampling error
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Product = Callable[[Tensor], Tensor]
+
+
+def jacobians(
+    model: nn.Module, images: Tensor, rows: Mapping[str, Mapping[str, Any]], wanted: int, generator: Generator | None
+) -> dict[str, Spectrum | None]:
+    """Return the spectrum of dz_l / dz_(l-1) for `wanted` of the hidden rows at most; one sample a probe."""
+    hidden = list(rows)[:-1]
+    pairs = [(hidden[index], hidden[index + 1]) for index in evenly(len(hidden) - 1, wanted)]
+    if not pairs:
+        return {}
+    fewest = min(rows[name]["units"] for pair in pairs for name in pair)
+    probes = min(64, max(4, math.ceil(PROBED_ENTRIES / fewest)))
+    kept = _Kept({name for pair in pairs for name in pair}, probes)
+    with watched(model, kept):
+        model(images[torch.arange(probes) % len(images)])
+    generator = generator or torch.Generator().manual_seed(0)
+    return {
+        after: spectrum(kept.values[before], kept.values[after], generator)
+        for before, after in pairs
+        if kept.values[before].requires_grad
+    }
+
+
+class _Kept:
+    """Keeps the activations of some uses, samples in front."""
+
+    def __init__(self, names: set[str], samples: int) -> None:
+        self.names = names
+        self.samples = samples
+        self.values: dict[str, Tensor] = {}
+
+    def pre_activation(self, use: Use, value: Tensor) -> None:
+        """Do nothing."""
+
+    def activation(self, use: Use, value: Tensor) -> None:
+        """Keep it, if it is wanted."""
+        if use.name in self.names:
+            self.values[use.name] = value
 
 
 def spectrum(inputs: Tensor, outputs: Tensor, generator: Generator) -> Spectrum | None:

@@ -1,168 +1,33 @@
-"""Inspect starting values without training: a module of one's own, or several schemes in a config's model."""
+"""Inspect several schemes in the model of a config, on the same input with the same seed."""
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
+from torch import Generator, nn
 
 from initbench import events, seeds
-from initbench.config import Config, ConfigLike, TrainConfig, make_config, resolve_config
+from initbench.config import Config, ConfigLike, make_config, resolve_config
+from initbench.config.inspect_section import GAUSSIAN
 from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit, InitStep
 from initbench.initial import activation_of, initialize_model, tried_model
+from initbench.inspection.measured import measured, shape_text
 from initbench.results import Inspection, SignalReport
-from initbench.schemes import SchemeSpec, distinct, parse
-from initbench.schemes.apply import Layers, check_model, initialize
-from initbench.schemes.filling import Bias
-from initbench.schemes.samples import Samples
-from initbench.schemes.weights import weights
-from initbench.signals.measure import GRADIENT_SAMPLES, measure
-from initbench.signals.report import report
-from initbench.signals.weight_signals import Step
+from initbench.schemes import distinct, parse
 from initbench.threads import torch_threads
 from initbench.training.devices import resolve_device
-from initbench.training.optimizers import first_step, trial_step
+from initbench.training.optimizers import first_step
 from initbench.training.signals import fixed_batch
 from initbench.work import load_dataset
 
-JACOBIANS = 12  # of so many layers at most, evenly spaced
-GAUSSIAN = "gaussian"
 CLASSES = 10  # of random input, whose labels are random too
-
 MAX_VALUES = 10**9  # of random input, 4 GB
-
-Optimize = Callable[[list[nn.Parameter]], Optimizer]
-
-
-def inspect(
-    model: nn.Module,
-    scheme: str | SchemeSpec | None,
-    batch: Tensor | tuple[Tensor, Tensor],
-    *,
-    seed: int = 0,
-    bias: Bias = "default",
-    activation: str | None = None,
-    layers: Layers | None = None,
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-    optimizer: Optimize | None = None,
-    gradient_samples: int = GRADIENT_SAMPLES,
-) -> SignalReport:
-    """Initialize a copy of `model`, send `batch` through and the gradient of the loss back; nothing is trained.
-
-    Arguments: `scheme`, as `initialize` takes it, with `bias`, `activation` and `layers`; None inspects the weights as
-    they are. `batch`, inputs [B, ...] as the model takes them (uint8 becomes floats in [0, 1]), or (inputs, labels
-    [B]); without labels they are drawn evenly from the classes, the columns of the model's output [B, C]. `seed` of the
-    weights, those labels and the directions in which Jacobians are probed. `loss(outputs, labels)`, the mean over the
-    batch. `optimizer`, parameters -> the optimizer whose first step is held against the weights; Adam with lr 1e-3 by
-    default. The gradient is that of the first `gradient_samples` of the batch.
-
-    What the numbers are: `initbench.results.signals`. Raises UsageError for a batch that does not fit the model,
-    SchemeError for a scheme that does not.
-    """
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"inspect() got a {type(model).__name__}; it needs a torch.nn.Module.")
-    if not weights(model):
-        raise UsageError(f"inspect() got a {type(model).__name__} without weights; there is nothing to inspect.")
-    samples = Samples(*(batch if isinstance(batch, tuple) else (batch,)))
-    inspected = copy.deepcopy(model)
-    spec = parse(scheme) if isinstance(scheme, str) else scheme
-    if spec is not None:
-        initialize(
-            inspected,
-            spec,
-            generator=seeds.stream(seed, "init"),
-            bias=bias,
-            activation=activation,
-            layers=layers,
-            data=None if spec.scheme.needs == "nothing" else samples,
-        )
-    like = next(inspected.parameters(), torch.empty(0))
-    images = samples.floats().to(like.device)
-    labels = _random_labels(inspected, images, seed) if samples.labels is None else samples.labels.to(like.device)
-    return _measured(
-        inspected,
-        images,
-        labels,
-        spec,
-        seed=seed,
-        activation=activation,
-        layers=layers,
-        loss=loss,
-        step=_step(inspected, optimizer),
-        gradient_samples=gradient_samples,
-        described=f"{len(images):,} inputs of shape {_shape(images)}",
-    )
-
-
-def _step(model: nn.Module, optimizer: Optimize | None) -> Step:
-    """Return what the first step of the optimizer would add to a parameter."""
-    if optimizer is None:
-        return first_step(TrainConfig())
-    return functools.partial(trial_step, optimizer(list(model.parameters())))
-
-
-def _random_labels(model: nn.Module, images: Tensor, seed: int) -> Tensor:
-    """Return labels [B], drawn evenly from the classes that the model's output [B, C] has columns for."""
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            output = model.eval()(images[:1])
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UsageError(f"the batch cannot be sent through the model: {str(error).splitlines()[0]}") from error
-    finally:
-        model.train(was_training)
-    if not isinstance(output, Tensor) or output.dim() != 2:
-        raise UsageError("the model's output is no matrix of logits [B, C]: give batch=(inputs, labels) and loss=.")
-    generator = seeds.stream(seed, "signals", "labels")
-    return torch.randint(output.shape[1], (len(images),), generator=generator).to(images.device)
-
-
-def _measured(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    spec: SchemeSpec | None,
-    *,
-    seed: int,
-    activation: str | None,
-    layers: Layers | None,
-    step: Step,
-    gradient_samples: int,
-    described: str,
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-) -> SignalReport:
-    chosen = check_model(model, spec, activation=activation, layers=layers) if spec is not None else []
-    measurement = measure(
-        model,
-        images,
-        labels,
-        step=step,
-        gradient_samples=gradient_samples,
-        schemes={weight.name: of_weight for weight, of_weight in chosen},
-        activation=activation,
-        jacobians=JACOBIANS,
-        generator=seeds.stream(seed, "signals", "jacobians"),
-        loss=loss,
-    )
-    return report(
-        measurement,
-        model,
-        images,
-        scheme=None if spec is None else spec.label,
-        seed=seed,
-        described=described,
-        gradient_samples=gradient_samples,
-    )
 
 
 def inspect_schemes(
@@ -214,7 +79,7 @@ def _input(config: Config, data_dir: Path | None, device: torch.device, emit: Em
     asked = config.inspect
     if asked.input == GAUSSIAN:
         dataset = _gaussian(asked.samples, asked.shape, seeds.stream(config.seed, "signals", GAUSSIAN))
-        return dataset, f"{asked.samples:,} inputs N(0, 1) of shape {_shape(dataset.train_images)}"
+        return dataset, f"{asked.samples:,} inputs N(0, 1) of shape {shape_text(dataset.train_images)}"
     values = config.to_dict()
     named = make_config({**values, "data": {**values["data"], "name": asked.input or config.data.name}})
     dataset = load_dataset(named, data_dir, device, emit)
@@ -246,7 +111,7 @@ def _initialized(config: Config, dataset: Dataset) -> nn.Module:
 def _inspected(config: Config, model: nn.Module, dataset: Dataset, described: str) -> SignalReport:
     device = next(model.parameters()).device
     images, labels = (one.to(device) for one in fixed_batch(dataset, config.seed, config.inspect.samples))
-    return _measured(
+    return measured(
         model,
         images,
         labels,
@@ -280,7 +145,3 @@ def _cut_down(whole: SignalReport, patterns: Sequence[str]) -> SignalReport:
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.partition(",")[0], pattern)
-
-
-def _shape(images: Tensor) -> str:
-    return "x".join(map(str, images.shape[1:]))
