@@ -32,7 +32,7 @@ def measured(
     described: str,
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
 ) -> SignalReport:
-    """Return the report on `model`, filled by `spec` and `layers` (None: as it is); the others as `measure` has them."""
+    """Return the report on `model`, filled by `spec` and `layers` (None: as it is); the others are `measure`'s."""
     chosen = check_model(model, spec, activation=activation, layers=layers) if spec is not None else []
     measurement = measure(
         model,
