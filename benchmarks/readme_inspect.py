@@ -13,6 +13,7 @@ from rich.console import Console
 from initbench.inspection import inspect_schemes
 from initbench.report.plots.figure import save
 from initbench.report.plots.inspection import inspection_figure
+from initbench.report.signals_export import inspection_csv
 from initbench.report.signals_view import inspection_view
 from initbench.results import Inspection
 
@@ -26,7 +27,7 @@ GLOROT = {
 }
 GLOROT_COMMAND = (
     "initbench inspect --schemes default,xavier --set model.activation=tanh"
-    " --set 'model.hidden={width: 1000, depth: 5}' --set init.bias=zeros --format csv | grep network,jacobian_mean"
+    " --set 'model.hidden={width: 1000, depth: 5}' --set init.bias=zeros --format csv | grep jacobian_mean"
 )
 
 
@@ -54,7 +55,7 @@ def shortened(found: Inspection) -> str:
 def glorot() -> str:
     """Return the command and the mean singular values."""
     found = inspect_schemes(GLOROT, schemes=["default", "xavier"])
-    means = "\n".join(f"{report.scheme}: {report.jacobian_mean:.2f}" for report in found.reports)
+    means = "\n".join(line for line in inspection_csv(found).splitlines() if "jacobian_mean" in line)
     return f"```sh\n{GLOROT_COMMAND}\n```\n\n```text\n{means}\n```"
 
 

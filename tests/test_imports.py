@@ -24,7 +24,7 @@ LAYERS = [
     {"schemes", "models", "data"},
     {"layers", "pretraining", "mean_field", "stats", "events", "environment", "revision", "threads"},
     {"results", "seeds", "registry", "plugins", "activations"},
-    {"errors", "atomic"},
+    {"errors", "atomic", "spacing"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

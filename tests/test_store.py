@@ -18,11 +18,12 @@ ROW = EpochRow(epoch=1, train_loss=0.5, train_accuracy=0.8, test_accuracy=0.9, s
 LAYER = LayerSignal(
     name="fc1", kind="Linear", activation="relu", units=2, finite=0.5, pre_mean=None, pre_std=1e-30, pre_rms=1,
     mean=0.4, std=0.6, sample_std=0.6, saturated=None, dead=0, effective_rank=1.9, max_rank=2, delta_rms=0.1,
+    values=3, step=None, delta_finite=1,
     histogram=Histogram(low=0, high=2.5, counts=(3, 0, 1)),
 )  # fmt: skip
 WEIGHT = WeightSignal(
     name="fc1.weight", shape=(2, 3), scheme=None, formula=None, fan_in=3, fan_out=2, gain=None, target_std=None, mean=0,
-    std=1, finite=1, symmetry=0.1, used=True, grad_norm=2, grad_std=1, grad_symmetry=0, update_ratio=1e-3,
+    std=1, finite=1, symmetry=0.1, used=True, grad_norm=2, grad_std=1, grad_symmetry=0, grad_column_symmetry=0, update_ratio=1e-3,
 )  # fmt: skip
 SIGNALS = [SignalRow(epoch=epoch, layers=(LAYER,), weights=(WEIGHT,)) for epoch in (0, 5)]
 

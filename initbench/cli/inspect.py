@@ -13,6 +13,7 @@ import typer
 from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
 from initbench.cli.output import check_writable, write
+from initbench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,6 +54,9 @@ def inspect(
         Path | None,
         typer.Argument(help="A YAML config, as configs/sigmoid-histograms.yaml; defaults if none.", readable=False),
     ] = None,
+    config_option: Annotated[
+        Path | None, typer.Option("--config", help="The same as CONFIG, as compare has it.", readable=False)
+    ] = None,
     schemes: Annotated[
         str | None,
         typer.Option(help="Comma-separated; inspect.schemes or init.scheme if none.", autocompletion=complete_schemes),
@@ -88,10 +92,16 @@ def inspect(
     out: Annotated[Path | None, typer.Option(help="Write the result to this file instead of stdout.")] = None,
 ) -> None:
     """See what an initialization does to signal and gradient, layer by layer, beside theory. Nothing is trained."""
-    loaded = arguments.load(config, set_, no_fallback, input=input_, samples=samples, seed=seed, device=device)
+    if config is not None and config_option is not None:
+        raise UsageError(f"two configs, {str(config)!r} and {str(config_option)!r}; name one.")
+    loaded = arguments.load(
+        config or config_option, set_, no_fallback, input=input_, samples=samples, seed=seed, device=device
+    )
     chosen = _schemes(schemes)
     _check_files(plot, out)
     if phase is not None:
+        if layers or details or input_ or samples:
+            raise UsageError("--phase measures nothing: leave out --input, --samples, --layers and --details.")
         _show_phase(phase, loaded, chosen, plot, format_, out)
         return
     from initbench.inspection import inspect_schemes
@@ -123,6 +133,8 @@ def _check_files(plot: Path | None, out: Path | None) -> None:
         check_writable(plot, "--plot")
     if out is not None:
         check_writable(out)
+        if plot is not None and out.resolve() == plot.resolve():
+            raise UsageError(f"--plot and --out are the same file, {str(out)!r}; name two.")
 
 
 def _show(inspection: Inspection, details: bool, format_: Format, out: Path | None) -> None:
@@ -145,11 +157,13 @@ def _show_phase(
 
     diagram = phase_diagram(activation)
     listed = schemes or list(config.inspect.schemes)
-    points = phase_points(listed, width=_hidden_width(config), bias=config.init.bias, activation=activation)
+    width = _hidden_width(config)
+    points = phase_points(listed, width=width, bias=config.init.bias, activation=activation)
     if format_ is Format.table:
-        _print(phase_view(diagram, points), out)
+        about = f"points: layers of {width} inputs and units, biases {config.init.bias}"
+        _print(phase_view(diagram, points, about), out)
     else:
-        _write(phase_document(diagram, points) if format_ is Format.json else phase_csv(diagram), out)
+        _write(phase_document(diagram, points) if format_ is Format.json else phase_csv(diagram, points), out)
     if plot is not None:
         from initbench.report.plots.figure import save
         from initbench.report.plots.phase import phase_figure

@@ -55,13 +55,11 @@ def inspect_schemes(
     parameters = 0
     for number, label in enumerate(labels, start=1):
         progress(InitStep(label, number, len(labels)))
-        variant = _variant(resolved, label)
-        model = _initialized(variant, dataset)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        whole = _inspected(variant, model.to(device), dataset, described).model_copy(update={"scheme": label})
+        whole, parameters = _inspected(_variant(resolved, label), dataset, device, described)
+        whole = whole.model_copy(update={"scheme": label})
         reports.append(_cut_down(whole, layers) if layers else whole)
     return Inspection(
-        config=resolved.to_dict(),
+        config={**resolved.to_dict(), "inspect": {**resolved.to_dict()["inspect"], "schemes": labels}},
         device=str(device),
         dataset=None if dataset.name == GAUSSIAN else dataset.info,
         parameters=parameters,
@@ -79,12 +77,16 @@ def _input(config: Config, data_dir: Path | None, device: torch.device, emit: Em
     asked = config.inspect
     if asked.input == GAUSSIAN:
         dataset = _gaussian(asked.samples, asked.shape, seeds.stream(config.seed, "signals", GAUSSIAN))
-        return dataset, f"{asked.samples:,} inputs N(0, 1) of shape {shape_text(dataset.train_images)}"
+        return dataset, f"{_counted(asked.samples, 'input')} N(0, 1) of shape {shape_text(dataset.train_images)}"
     values = config.to_dict()
     named = make_config({**values, "data": {**values["data"], "name": asked.input or config.data.name}})
     dataset = load_dataset(named, data_dir, device, emit)
     count = min(asked.samples, len(dataset.train_labels))
-    return dataset, f"{count:,} training images of {dataset.name}"
+    return dataset, f"{_counted(count, 'training image')} of {dataset.name}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'s' if count > 1 else ''}"
 
 
 def _gaussian(samples: int, shape: tuple[int, ...], generator: Generator) -> Dataset:
@@ -108,10 +110,11 @@ def _initialized(config: Config, dataset: Dataset) -> nn.Module:
         return model
 
 
-def _inspected(config: Config, model: nn.Module, dataset: Dataset, described: str) -> SignalReport:
-    device = next(model.parameters()).device
+def _inspected(config: Config, dataset: Dataset, device: torch.device, described: str) -> tuple[SignalReport, int]:
+    """Return the report on the config's scheme and the number of parameters; the model goes with the return."""
+    model = _initialized(config, dataset).to(device)
     images, labels = (one.to(device) for one in fixed_batch(dataset, config.seed, config.inspect.samples))
-    return measured(
+    report = measured(
         model,
         images,
         labels,
@@ -123,6 +126,7 @@ def _inspected(config: Config, model: nn.Module, dataset: Dataset, described: st
         gradient_samples=config.data.batch_size,
         described=described,
     )
+    return report, sum(parameter.numel() for parameter in model.parameters())
 
 
 def _cut_down(whole: SignalReport, patterns: Sequence[str]) -> SignalReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ def measured(
     step: Step,
     gradient_samples: int,
     described: str,
+    jacobians: int = JACOBIANS,
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
 ) -> SignalReport:
     """Return the report on `model`, filled by `spec` and `layers` (None: as it is); the others are `measure`'s."""
@@ -42,7 +44,7 @@ def measured(
         gradient_samples=gradient_samples,
         schemes={weight.name: of_weight for weight, of_weight in chosen},
         activation=activation,
-        jacobians=JACOBIANS,
+        jacobians=jacobians,
         generator=seeds.stream(seed, "signals", "jacobians"),
         loss=loss,
     )
@@ -54,6 +56,7 @@ def measured(
         seed=seed,
         described=described,
         gradient_samples=gradient_samples,
+        even_odds=math.log(measurement.layers[-1].units) if loss is cross_entropy else None,
     )
 
 

@@ -67,9 +67,13 @@ def caption(comparison: Comparison) -> str:
     """Return what the numbers were measured on: dataset, sizes, device, seeds."""
     info, seeds = comparison.dataset, len(comparison.seeds)
     return (
-        f"Test accuracy on {dataset(info)}, {info.train_size:,} training and {info.test_size:,} test images, "
-        f"{comparison.device}, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"Test accuracy on {dataset(info)}, {sizes(info)}, {comparison.device}, {seeds} seed{'s' if seeds > 1 else ''}"
     )
+
+
+def sizes(info: DatasetInfo) -> str:
+    """Return how many images there are to train with, and to test with."""
+    return f"{info.train_size:,} training and {info.test_size:,} test image{'' if info.test_size == 1 else 's'}"
 
 
 def method(comparison: Comparison) -> str:

@@ -39,6 +39,17 @@ def beside(measured: float | None, expected: float | None, error: float | None =
     return f"{compact(measured)} ({compact(expected)}{spread})"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 sample", "1,000 samples"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def left_out_of(left_out: int, every: int, noun: str) -> str:
+    """Return the line that says how many of a table's rows, or a picture's layers, are not shown."""
+    verb = "is" if left_out == 1 else "are"
+    return f"{left_out} of {counted(every, noun)} {verb} left out here; --format json has all."
+
+
 def axis_end(value: float) -> str:
     """Return a number of two significant digits, such as an axis ends at, without zeros at its end: 1, 0.5, 1e+05."""
     return f"{value:.3g}"

@@ -11,7 +11,7 @@ from rich.text import Text
 from initbench.activations import BOUNDS
 from initbench.report.bars import bar_row
 from initbench.report.cells import NOTHING
-from initbench.report.compact import axis_end, compact
+from initbench.report.compact import axis_end, compact, left_out_of
 from initbench.report.signal_axes import Axis, both_ends, drawn_layers, layer_of, scheme_name, signal_axes
 from initbench.report.terminal import Line, SchemeName
 from initbench.results import Inspection, LayerSignal, SignalReport
@@ -46,7 +46,7 @@ class HistogramGrid:
             yield Text()
         yield Line(_legend(axes), "dim", indent="")
         if left_out := len(every) - len(names):
-            yield Line(f"{left_out} of {len(every)} layers are left out here; --format json has all.", "dim", indent="")
+            yield Line(left_out_of(left_out, len(every), "layer"), "dim", indent="")
 
     def _labels(self, names: list[str]) -> list[str]:
         """Return the names of the layers, with their activations where these differ."""
@@ -73,10 +73,10 @@ def _grid(
 
 
 def _cell(row: LayerSignal | None, axes: dict[str | None, Axis], width: int) -> RenderableType:
-    """Return the bars over the moments."""
+    """Return the bars over the moments: an odd number of bars, so that the middle of an axis is within one of them."""
     if row is None or row.histogram is None:
         return Text(f"{'(not finite)' if row and row.finite < 1 else NOTHING}\n{_moments(row)}", "dim")
-    bars = bar_row(row.histogram, *axes[row.activation], width)
+    bars = bar_row(row.histogram, *axes[row.activation], width - 1 + width % 2)
     return Text.assemble((bars, "cyan"), "\n", (_moments(row), "dim"), no_wrap=True)
 
 

@@ -45,10 +45,11 @@ Points = Mapping[str, tuple[float, float]]
 Cell = tuple[int, int]  # a row of the map, from below, and a column
 
 
-def phase_view(diagram: PhaseDiagram, points: Points | None = None) -> RenderableType:
+def phase_view(diagram: PhaseDiagram, points: Points | None = None, about: str = "") -> RenderableType:
     """Return the map with its legend, the critical line, and `points`: (sigma_w, sigma_b) by name, such as a scheme's.
 
-    It fits 80 columns. A diagram with more columns or rows than the map is thinned out.
+    `about` says under the points what they are points of. All fits 80 columns.
+    A diagram with more columns or rows than the map is thinned out.
     """
     named = _located(diagram.activation, points or {})
     columns, rows = _thinned(len(diagram.sigma_w), MAP_COLUMNS), _thinned(len(diagram.sigma_b), MAP_ROWS)
@@ -64,6 +65,9 @@ def phase_view(diagram: PhaseDiagram, points: Points | None = None) -> Renderabl
     ]
     if named:
         parts += [Text(), _points(named, {name: letter for name, (_, letter) in marked.items()})]
+        if outside := [name for name in named if name not in marked]:
+            parts.append(Line(f"{', '.join(outside)} (outside of the map)", "dim"))
+        parts += [Line(about, "dim", indent="")] if about else []
     return Group(*parts, Text(), Line(NOTE, "dim", indent=""))
 
 
@@ -86,17 +90,19 @@ def phase_document(diagram: PhaseDiagram, points: Points | None = None) -> str:
     return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def phase_csv(diagram: PhaseDiagram) -> str:
-    """Return a row for each place of `diagram`, sigma_b by sigma_b; what is infinite is inf."""
+def phase_csv(diagram: PhaseDiagram, points: Points | None = None) -> str:
+    """Return a row for each place of `diagram`, sigma_b by sigma_b, then one for each named point; infinite is inf."""
     from initbench.mean_field import phase_of
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("sigma_b", "sigma_w", "q", "chi1", "depth_scale", "phase"))
+    writer.writerow(("sigma_b", "sigma_w", "q", "chi1", "depth_scale", "phase", "point"))
     grids = (diagram.q.tolist(), diagram.chi1.tolist(), diagram.depth_scale.tolist())
     for sigma_b, *rows in zip(diagram.sigma_b.tolist(), *grids, strict=True):
         for sigma_w, q, chi, scale in zip(diagram.sigma_w.tolist(), *rows, strict=True):
-            writer.writerow((sigma_b, sigma_w, q, chi, scale, phase_of(chi)))
+            writer.writerow((sigma_b, sigma_w, q, chi, scale, phase_of(chi), ""))
+    for name, point in _located(diagram.activation, points or {}).items():
+        writer.writerow((point.sigma_b, point.sigma_w, point.q, point.chi1, point.depth_scale, point.phase, name))
     return text.getvalue()
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.report import cells
+from initbench.report.compact import counted
 from initbench.report.terminal import Line, stand_in_notice
 from initbench.results import EpochRow, PretrainingRow, RunResult
 
@@ -79,7 +80,7 @@ def outcome(result: RunResult) -> RenderableType:
     if result.status == "failed":
         return Line(f"failed: {result.error or 'no reason was recorded'}", "bold red")
     accuracy = f"{cells.percent(result.test_accuracy)} %"
-    images = f"{result.dataset.test_size:,} test images of {cells.dataset(result.dataset)}"
+    images = f"{counted(result.dataset.test_size, 'test image')} of {cells.dataset(result.dataset)}"
     return Line(f"test accuracy {accuracy} on {images}, last epoch (n=1, no interval)", "bold")
 
 
@@ -91,7 +92,7 @@ def _facts(result: RunResult) -> Table:
         "scheme": result.scheme,
         "seed": str(result.seed),
         "status": result.status,
-        "dataset": f"{cells.dataset(info)}, {info.train_size:,} training and {info.test_size:,} test images",
+        "dataset": f"{cells.dataset(info)}, {cells.sizes(info)}",
         "device": result.device,
         "parameters": f"{result.parameters:,}",
         "time": f"{result.init_s:.2f} s to initialize, {result.train_s:.1f} s to train",

@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from initbench.activations import BOUNDS
 from initbench.results import Histogram, Inspection, LayerSignal, SignalReport
+from initbench.spacing import evenly
 
 TAIL = 0.005  # share of a histogram that a shared axis may leave out at each end
 ENDS = 3  # layers at each end that are always shown
@@ -35,13 +36,6 @@ def drawn_layers(inspection: Inspection, most: int) -> list[str]:
 def layer_of(report: SignalReport, name: str) -> LayerSignal | None:
     """Return the row of the layer `name`, None where the report has none."""
     return next((row for row in report.layers if row.name == name), None)
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """Return at most `most` of the indices below `count`, evenly spaced, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return [round(index * (count - 1) / (most - 1)) for index in range(most)] if most > 1 else [0]
 
 
 def both_ends(count: int, most: int) -> list[int]:

@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initbench.report import cells
-from initbench.report.compact import compact
+from initbench.report.compact import compact, counted
 from initbench.report.histogram_grid import HistogramGrid
 from initbench.report.signal_axes import scheme_name
+from initbench.report.signal_legend import legend
 from initbench.report.signal_tables import formulas, layer_table, weight_table
 from initbench.report.terminal import Line, stand_in_notice
 from initbench.report.training_signals import signal_rows_view
@@ -27,7 +28,7 @@ FATAL: frozenset[VerdictKind] = frozenset({"not finite", "no signal", "symmetric
 
 
 def inspection_view(inspection: Inspection, *, details: bool = False) -> RenderableType:
-    """Return what `inspect` shows: caption, histograms, each scheme's layers and network line, the verdicts.
+    """Return what `inspect` shows: caption, histograms, each scheme's layers and network line, legend, the verdicts.
 
     With `details` each scheme's weights too: their size beside the formula, symmetry, gradient, update.
     """
@@ -39,6 +40,8 @@ def inspection_view(inspection: Inspection, *, details: bool = False) -> Rendera
         parts += [Text(), HistogramGrid(inspection)]
     for report in inspection.reports:
         parts += [Text(), *_scheme_section(report, details)]
+    if meanings := legend(inspection.reports, details=details):
+        parts += [Text(), Line(meanings, "dim", indent="")]
     return Group(*parts, Text(), *_verdicts(inspection.reports))
 
 
@@ -62,9 +65,9 @@ def _scheme_section(report: SignalReport, details: bool) -> Iterator[RenderableT
 def caption(inspection: Inspection) -> str:
     """Return what was inspected: network, input, samples, seed, device."""
     first = inspection.reports[0] if inspection.reports else None
-    parts = [f"{model_text(inspection.config.get('model'))}, {inspection.parameters:,} parameters"]
+    parts = [f"{model_text(inspection.config.get('model'))}, {counted(inspection.parameters, 'parameter')}"]
     if first is not None:
-        parts += [first.input, *_samples(first), *([] if first.seed is None else [f"seed {first.seed}"])]
+        parts += [first.input, *_samples(first), *([] if first.seed is None else [f"one draw, seed {first.seed}"])]
     data = inspection.dataset
     if data is not None and (data.stand_in_for or not (first and data.name in first.input)):
         parts.insert(1, cells.dataset(data))
@@ -74,7 +77,7 @@ def caption(inspection: Inspection) -> str:
 def _samples(report: SignalReport) -> list[str]:
     """Return the number of samples, where the input does not say it, and of those whose gradient was taken."""
     known = report.input.startswith(f"{report.samples:,} ")
-    text = [] if known else [f"{report.samples:,} sample{'s' if report.samples != 1 else ''}"]
+    text = [] if known else [counted(report.samples, "sample")]
     return text + ([f"gradients of {report.gradient_samples:,}"] if report.gradient_samples != report.samples else [])
 
 
@@ -119,15 +122,22 @@ def _network(report: SignalReport) -> Iterator[str]:
 def _theory(theory: NetworkTheory) -> str:
     """Return what mean-field theory says of the network, in words."""
     ends = "grows without end" if theory.q is None else f"ends at q = {compact(theory.q)}"
-    scale = "infinite" if theory.depth_scale is None else f"{compact(theory.depth_scale)} layers"
-    depth = "any depth" if theory.trainable_depth is None else f"about {compact(theory.trainable_depth)} layers"
     critical = theory.critical_sigma_w
     edge = "no critical sigma_w" if critical is None else f"critical sigma_w {compact(critical)}"
     return (
         f"theory of {theory.activation} at sigma_w {compact(theory.sigma_w)}, sigma_b {compact(theory.sigma_b)}: "
-        f"{theory.phase}, chi1 {compact(theory.chi1)}, variance {ends}, depth scale {scale}, trainable to {depth}; "
+        f"{theory.phase}, chi1 {compact(theory.chi1)}, variance {ends}, {_depth(theory)}; "
         f"{edge}"
     )
+
+
+def _depth(theory: NetworkTheory) -> str:
+    """Return the depth scale, which is about gradients, with the rule of thumb of Schoenholz et al. 2017."""
+    if theory.depth_scale is None or theory.trainable_depth is None:
+        return "depth scale: no limit"
+    scale = f"{compact(theory.depth_scale)} layers" if theory.depth_scale >= 1 else "under 1 layer"
+    six = compact(theory.trainable_depth) if theory.trainable_depth >= 1 else "under 1"
+    return f"depth scale {scale} (times six, {six}: about as deep as such networks train)"
 
 
 def _verdicts(reports: Iterable[SignalReport]) -> Iterator[RenderableType]:

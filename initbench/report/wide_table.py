@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from initbench.report.compact import left_out_of
 from initbench.report.signal_axes import both_ends
 from initbench.report.terminal import Line
 
@@ -41,14 +42,22 @@ class WideTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield as many tables under each other as the width asks for."""
-        name_width = min(max(map(len, (self.heading, *self.names))), WIDEST_NAME)
+        name_width = self._name_width
         rows = both_ends(len(self.names), MOST_ROWS)
         for index, columns in enumerate(_packed(self.columns, options.max_width - name_width)):
             if index:
                 yield Text()
             yield self._table(columns, name_width, rows)
         if left_out := len(self.names) - len(rows):
-            yield Line(f"{left_out} of {len(self.names)} rows are left out here; --format json has all.", "dim", "")
+            yield Line(left_out_of(left_out, len(self.names), "row"), "dim", "")
+
+    def fits(self, width: int) -> bool:
+        """Return whether all columns stand beside each other in `width`."""
+        return len(_packed(self.columns, width - self._name_width)) == 1
+
+    @property
+    def _name_width(self) -> int:
+        return min(max(map(len, (self.heading, *self.names))), WIDEST_NAME)
 
     def _table(self, columns: Sequence[NumberColumn], name_width: int, rows: Sequence[int]) -> Table:
         table = Table(

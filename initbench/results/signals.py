@@ -20,9 +20,14 @@ VerdictKind = Literal[
     "dies",
     "collapses",
     "vanishes",
+    "shrinks",
+    "grows",
     "explodes",
     "gradient vanishes",
+    "gradient shrinks",
+    "gradient grows",
     "gradient explodes",
+    "loss",
     "keeps a spread",
     "healthy",
 ]
@@ -73,6 +78,8 @@ class LayerSignal(Record):
     kind: str = Field(description="the layer's class, such as Linear")
     activation: str | None
     units: int
+    values: int = Field(description="activations of one sample: units times positions")
+    step: int | None = Field(description="which step's state it is, from 1; None but for recurrent layers")
     finite: Fraction = Field(description="share of the activations that are neither NaN nor infinite")
     pre_mean: float | None
     pre_std: float | None
@@ -86,7 +93,9 @@ class LayerSignal(Record):
     saturated: Fraction | None = Field(
         description="share within 0.01 of the ends of a bounded activation; None where it is not bounded"
     )
-    dead: Fraction | None = Field(description="share of units that are 0 on the whole batch; None where not a ReLU")
+    dead: Fraction | None = Field(
+        description="share of units that are 0 on the whole batch; None where not a ReLU, or for fewer than 16 samples"
+    )
     effective_rank: float | None = Field(
         description="of the centred activations of at most max_rank + 1 samples: exp of the entropy of the normalized"
         " singular values (Roy & Vetterli 2007)"
@@ -94,7 +103,11 @@ class LayerSignal(Record):
     max_rank: int | None = Field(description="the largest value that effective_rank can have here")
     histogram: Histogram | None = Field(description="of the finite activations")
     delta_rms: float | None = Field(
-        description="root mean square of the gradient of the mean loss with respect to the pre-activations"
+        description="root mean square of the gradient of the mean loss with respect to the pre-activations; of a"
+        " recurrent layer with respect to its input at that step"
+    )
+    delta_finite: Fraction | None = Field(
+        description="share of that gradient that is neither NaN nor infinite; None where no gradient came back"
     )
     jacobian: Spectrum | None = None
     theory: LayerTheory | None = None
@@ -128,6 +141,9 @@ class WeightSignal(Record):
     grad_norm: float | None
     grad_std: float | None
     grad_symmetry: float | None = Field(description="the same of the gradients: at 1 training keeps the units alike")
+    grad_column_symmetry: float | None = Field(
+        description="the same of the columns of the gradient, one an input: at 1 the units below stay alike, too"
+    )
     update_ratio: float | None = Field(description="norm of the optimizer's first step over the norm of the weight")
 
 
@@ -135,7 +151,7 @@ class NetworkTheory(Record):
     """Mean-field theory of the hidden layers, taken as endless: W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2).
 
     `q` is the variance that the pre-activations end at (None: it grows without end), `chi1` the factor of squared
-    gradients per layer there, `depth_scale` = -1 / log(chi1) in layers (None: infinite), `trainable_depth` six of them
+    gradients per layer there, `depth_scale` = 1 / |log(chi1)| in layers (None: infinite), `trainable_depth` six of them
     (Schoenholz et al. 2017; None: no limit), `critical_sigma_w` the edge of chaos at this sigma_b (None:
     there is none).
     """
@@ -162,6 +178,7 @@ class SignalRow(Record):
     """What one look at a network found, during training after `epoch` epochs; 0 is the initialization."""
 
     epoch: int = Field(ge=0)
+    problem: str | None = Field(None, description="why nothing could be measured, where nothing could")
     layers: tuple[LayerSignal, ...]
     weights: tuple[WeightSignal, ...]
 
@@ -170,8 +187,9 @@ class SignalReport(Record):
     """What one scheme's starting values do in one network, on one batch, with one seed.
 
     Gains are factors per layer, geometric means over the hidden layers: `forward_gain` of pre_rms, `sample_gain` of
-    sample_std, from the first to the last, `backward_gain` of delta_rms, from the last to the first. `jacobian_mean` is
-    the mean over layers of the mean singular value.
+    sample_std, from the first to the last, `backward_gain` of the gradient's norm (delta_rms times the root of values),
+    from the last to the first; of a recurrent layer per step. `jacobian_mean` is the mean over layers of the mean
+    singular value.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

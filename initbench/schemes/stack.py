@@ -36,7 +36,7 @@ def stack(model: nn.Module, *, convolutions: bool = False) -> list[StackLayer]:
         has_parameters = any(True for _ in module.parameters())
         if has_parameters and not isinstance(module, kinds) and type(module) is not nn.Sequential:
             raise SchemeError(
-                f"it is for plain stacks of {what}, but {name or 'the model'} is a {type(module).__name__}."
+                f"it is for plain stacks of {what}, but {name or 'the model'} is of class {type(module).__name__}."
                 " Choose another scheme or another model."
             )
     found = [StackLayer(weight.layer, weight.owner, weight) for weight in weights(model)]

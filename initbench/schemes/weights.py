@@ -70,18 +70,28 @@ def _weights(module: nn.Module) -> Iterator[Weight]:
 
 
 def layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return (name, layer) for every submodule that owns a weight, the same weight as another one too."""
+    """Return (name, layer) for every submodule that owns a weight, perhaps a shared one, and has no such inside."""
+    owners = [(name, layer) for name, layer in module.named_modules() if _owns_a_weight(layer)]
+    return [(name, layer) for name, layer in owners if _is_layer(name, layer, [other for other, _ in owners])]
+
+
+def _owns_a_weight(layer: nn.Module) -> bool:
     from torch.nn.utils import parametrize
 
-    return [
-        (name, layer)
-        for name, layer in module.named_modules()
-        if not _is_normalization(layer)
-        and not isinstance(layer, parametrize.ParametrizationList)
-        and (
-            parametrize.is_parametrized(layer) or any(_is_weight(*one) for one in layer.named_parameters(recurse=False))
-        )
-    ]
+    if _is_normalization(layer) or isinstance(layer, parametrize.ParametrizationList):
+        return False
+    own = layer.named_parameters(recurse=False)
+    return parametrize.is_parametrized(layer) or any(_is_weight(name, parameter) for name, parameter in own)
+
+
+def _is_layer(name: str, owner: nn.Module, owners: list[str]) -> bool:
+    """Return whether an owner of a weight is a layer, and no network with a parameter of its own beside its layers."""
+    from torch import nn
+
+    inside = f"{name}." if name else ""
+    return isinstance(owner, nn.MultiheadAttention) or not any(
+        other != name and other.startswith(inside) for other in owners
+    )
 
 
 def biases(module: nn.Module) -> list[tuple[str, nn.Module, Tensor]]:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from initbench.errors import UsageError
 from initbench.schemes.weights import Weight, weights
 from initbench.signals import statistics, weight_signals
+from initbench.signals.misfits import misfits
 from initbench.signals.trace import Use, watched
 from initbench.signals.weight_signals import Step
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def backward(
-    model: nn.Module, images: Tensor, labels: Tensor, step: Step | None, loss: Loss
-) -> tuple[dict[str, float | None], dict[str, dict[str, Any]], float | None]:
-    """Return (delta_rms of each use, the gradient's fields of each weight, the loss) of one batch."""
+class Gradients(NamedTuple):
+    """What came back: each use's fields of a LayerSignal, each weight's of a WeightSignal, the loss if it is finite."""
+
+    of_layers: dict[str, dict[str, Any]]
+    of_weights: dict[str, dict[str, Any]]
+    loss: float | None
+
+
+def backward(model: nn.Module, images: Tensor, labels: Tensor, step: Step | None, loss: Loss) -> Gradients:
+    """Return what the gradient of the mean loss of one batch finds on its way back."""
     deltas = _Deltas()
     gradients: dict[str, dict[str, Any]] = {}
     hooks = [
@@ -30,33 +38,56 @@ def backward(
         for parameter, of_parameter in _by_parameter(model)
     ]
     try:
-        with watched(model, deltas):
+        with watched(model, deltas), misfits():
             value = loss(model(images), labels)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise UsageError(f"the loss of a batch must be a tensor of one number, not {_kind(value)}.")
+        if value.is_complex():
+            raise UsageError("the loss of a batch must be a real number, not a complex one.")
         if value.requires_grad:
-            torch.autograd.backward(value)
+            with misfits("the gradient of the loss cannot be computed"):
+                torch.autograd.backward(value)
     finally:
         for hook in hooks:
             hook.remove()
-    loss_value = float(value.detach())
-    return deltas.rms, gradients, loss_value if math.isfinite(loss_value) else None
+    found = float(value.detach())
+    return Gradients(deltas.fields, gradients, found if math.isfinite(found) else None)
+
+
+def _kind(value: object) -> str:
+    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 class _Deltas:
-    """Takes the root mean square of the gradient of the loss at every pre-activation, when it comes back."""
+    """Takes the root mean square of the gradient of the loss at every pre-activation, when it comes back.
+
+    Of a recurrent layer, whose pre-activations are not seen, at the inputs of its steps: they get W_ih^T times it.
+    """
 
     def __init__(self) -> None:
-        self.rms: dict[str, float | None] = {}
+        self.fields: dict[str, dict[str, Any]] = {}
 
     def pre_activation(self, use: Use, value: Tensor) -> None:
         """Wait for the gradient."""
         if value.requires_grad:
-            value.register_hook(lambda gradient: self._take(use.name, gradient))  # type: ignore[no-untyped-call]
+            value.register_hook(lambda gradient: self._take(use, gradient))  # type: ignore[no-untyped-call]
 
     def activation(self, use: Use, value: Tensor) -> None:
         """Do nothing."""
 
-    def _take(self, name: str, gradient: Tensor) -> None:
-        self.rms[name] = statistics.Scaled(gradient).rms
+    def sequence(self, uses: list[Use], value: Tensor) -> Tensor:
+        """Wait for the gradient at the input [T, ...] of a recurrent layer, all of whose steps it holds."""
+        seen = value if value.requires_grad else value.detach().clone().requires_grad_()
+        seen.register_hook(lambda gradient: self._take_steps(uses, gradient))  # type: ignore[no-untyped-call]
+        return seen
+
+    def _take_steps(self, uses: list[Use], gradient: Tensor) -> None:
+        for use in uses:
+            self._take(use, gradient[(use.step or 1) - 1])
+
+    def _take(self, use: Use, gradient: Tensor) -> None:
+        scaled = statistics.Scaled(gradient)
+        self.fields[use.name] = {"delta_rms": scaled.rms, "delta_finite": scaled.finite}
 
 
 def _by_parameter(model: nn.Module) -> list[tuple[nn.Parameter, list[Weight]]]:

@@ -15,7 +15,6 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from initbench.errors import UsageError
 from initbench.results import LayerSignal, WeightSignal
 from initbench.schemes import SchemeSpec
 from initbench.schemes.weights import weights
@@ -25,6 +24,7 @@ from initbench.signals.forward import forward
 from initbench.signals.jacobian import jacobians as layer_jacobians
 from initbench.signals.weight_signals import Step
 
+NO_DELTA: dict[str, float | None] = {"delta_rms": None, "delta_finite": None}
 GRADIENT_SAMPLES = 100  # the default recipe's batch
 
 
@@ -61,21 +61,26 @@ def measure(
         weight.name: weight_signals.described(weight, (schemes or {}).get(weight.name), activation)
         for weight in weights(model)
     }
-    with _set_up(model, batch_norm=len(images) > 1), _misfits():
+    with _set_up(model, batch_norm=len(images) > 1):
         rows = forward(model, images)
         some = slice(0, gradient_samples)
-        deltas, gradients, value = backward(model, images[some], labels[some], step, loss)
+        back = backward(model, images[some], labels[some], step, loss)
         spectra = layer_jacobians(model, images, rows, jacobians, generator) if jacobians else {}
-    layers = [LayerSignal(**row, delta_rms=deltas.get(name), jacobian=spectra.get(name)) for name, row in rows.items()]
-    return Measurement(tuple(layers), tuple(weight_signals.signals(facts, gradients)), value)
+    layers = [
+        LayerSignal(**row, **back.of_layers.get(name, NO_DELTA), jacobian=spectra.get(name))
+        for name, row in rows.items()
+    ]
+    return Measurement(tuple(layers), tuple(weight_signals.signals(facts, back.of_weights)), back.loss)
 
 
 @contextmanager
 def _set_up(model: nn.Module, *, batch_norm: bool) -> Iterator[None]:
     """Evaluate, but with the batch's own statistics in batch normalization; leave everything as it was found."""
     training = {module: module.training for module in model.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     found = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
+    for held, named in buffers:  # what the forward pass changes, in place or not, are copies
+        held.update({name: None if value is None else value.clone() for name, value in named.items()})
     model.eval()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
@@ -90,24 +95,11 @@ def _set_up(model: nn.Module, *, batch_norm: bool) -> Iterator[None]:
         for parameter, gradient, required in found:
             parameter.grad = gradient
             parameter.requires_grad_(required)
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+        for held, named in buffers:
+            held.update(named)
         for module, mode in training.items():
             module.training = mode
 
 
 def _cuda_devices(model: nn.Module) -> list[torch.device]:
     return list({parameter.device for parameter in model.parameters() if parameter.is_cuda})
-
-
-@contextmanager
-def _misfits() -> Iterator[None]:
-    """Turn what torch says of shapes that do not go together into one UsageError."""
-    try:
-        yield
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        if isinstance(error, NotImplementedError | RecursionError):
-            raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"the batch cannot be sent through the model and its loss: {reason}") from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
 from initbench.results import LayerSignal, NetworkTheory, SignalReport, WeightSignal
-from initbench.signals import theory
+from initbench.signals import gains, theory
 from initbench.signals.measure import Measurement
-from initbench.signals.verdicts import gain_per_layer, verdicts
+from initbench.signals.verdicts import verdicts
 
 
 def report(
@@ -22,6 +22,7 @@ def report(
     seed: int | None,
     described: str,
     gradient_samples: int,
+    even_odds: float | None,
 ) -> SignalReport:
     """Return everything about one scheme's starting values in `model`, measured on `images` [B, ...]."""
     layers, weights = measurement.layers, measurement.weights
@@ -31,7 +32,6 @@ def report(
         layers, of_network = theory.beside(model, images, layers, weights)
     except theory.NoTheoryError as error:
         no_theory = str(error)
-    hidden = layers[:-1]
     means = [layer.jacobian.mean for layer in layers if layer.jacobian]
     return SignalReport(
         scheme=scheme,
@@ -42,32 +42,38 @@ def report(
         loss=measurement.loss,
         layers=layers,
         weights=weights,
-        forward_gain=_gain(hidden, "pre_rms"),
-        sample_gain=_gain(hidden, "sample_std"),
-        backward_gain=_gain(hidden[::-1], "delta_rms"),
+        forward_gain=_gain(gains.size_change(layers)),
+        sample_gain=_gain(gains.sample_change(layers)),
+        backward_gain=_gain(gains.gradient_change(layers)),
         jacobian_mean=statistics.fmean(means) if means else None,
         theory=of_network,
         no_theory=no_theory,
-        verdicts=verdicts(layers, weights),
-        notes=tuple(_notes(images, weights)),
+        verdicts=verdicts(layers, weights, measurement.loss, even_odds=even_odds, inputs_differ=_differ(images)),
+        notes=tuple(_notes(images, layers, weights)),
     )
 
 
-def _gain(layers: Sequence[LayerSignal], quantity: str) -> float | None:
-    """Return the factor per layer of a quantity along `layers`, of those that have it."""
-    known = [value for layer in layers if (value := getattr(layer, quantity)) is not None]
-    return gain_per_layer(known[0], known[-1], len(known) - 1) if known else None
+def _gain(change: gains.Change | None) -> float | None:
+    return None if change is None else change.gain
 
 
-def _notes(images: Tensor, weights: Sequence[WeightSignal]) -> list[str]:
-    notes = []
+def _differ(images: Tensor) -> bool:
+    return len(images) > 1 and not bool((images == images[:1]).all())
+
+
+def _notes(images: Tensor, layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]) -> Iterator[str]:
+    if images.is_floating_point() and not images.isfinite().all():
+        yield "the input itself has NaN or infinite values"
     if len(images) == 1:
-        notes.append(
-            "a batch of one: how far inputs differ, and effective ranks, need more; batch normalization uses its"
-            " running statistics"
+        yield (
+            "a batch of one: how far inputs differ, dead units and effective ranks need more; batch normalization uses"
+            " its running statistics"
         )
+    elif not _differ(images):
+        yield "all inputs are alike: nothing can be said of the differences between them"
+    if any(layer.step is not None for layer in layers):
+        yield "of a recurrent layer: the state at some of its steps, and the gradient at its input there"
     unused = [weight.name for weight in weights if not weight.used]
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
-        notes.append(f"no gradient: the loss does not depend on {', '.join(unused[:5])}{more}")
-    return notes
+        yield f"no gradient: the loss does not depend on {', '.join(unused[:5])}{more}"

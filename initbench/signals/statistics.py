@@ -15,6 +15,7 @@ from initbench.results import Histogram
 
 BINS = 64
 RANK_SAMPLES = 256  # effective ranks are those of so many samples: enough to tell them apart, and quick
+DEAD_SAMPLES = 16  # fewer say nothing of dead units: a healthy ReLU is 0 on half of the inputs
 SMALL = 1e-12  # whose square a float32 still holds with all digits, as it does that of the inverse
 SATURATED_WITHIN = 0.01  # of an end of a bounded activation
 RECTIFIERS = ("relu", "relu6")

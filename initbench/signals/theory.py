@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor, nn
 
+from initbench.activations import MODULES
 from initbench.errors import SchemeError
+from initbench.layers import SeededDropout
 from initbench.mean_field import (
     CURVES,
     TRAINABLE_DEPTH_SCALES,
@@ -29,6 +31,7 @@ from initbench.results import LayerSignal, LayerTheory, NetworkTheory, WeightSig
 from initbench.schemes.stack import StackLayer, stack
 from initbench.signals.statistics import Scaled
 
+NEUTRAL = (nn.Sequential, nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, SeededDropout)  # in evaluation
 AROUND_ZERO = 5.0  # standard errors that a mean may be away from 0
 
 
@@ -70,9 +73,22 @@ def beside(
 
 def _stack(model: nn.Module) -> list[StackLayer]:
     try:
-        return stack(model)
+        found = stack(model)
     except SchemeError as error:
         raise NoTheoryError(str(error).removesuffix(" Choose another scheme or another model.")) from None
+    activations = 0
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            activations = 0
+        elif type(module).__name__ in MODULES.values() and not isinstance(module, nn.Identity):
+            activations += 1
+        elif not isinstance(module, NEUTRAL):
+            raise NoTheoryError(
+                f"it is for plain stacks of Linear layers, but {name} is of class {type(module).__name__}."
+            )
+        if activations > 1:
+            raise NoTheoryError(f"{name} is a second activation behind the same layer.")
+    return found
 
 
 def _dense(found: Sequence[StackLayer], layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]) -> list[Dense]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from initbench.schemes.weights import layers
+from initbench.spacing import evenly
 
 FUNCTIONS = frozenset(
     {
@@ -27,19 +28,23 @@ FUNCTIONS = frozenset(
 )
 PARAMETER = {"leaky_relu": ("negative_slope", 0.01), "elu": ("alpha", 1.0), "gelu": ("approximate", "none")}
 STEPS = 8  # of a recurrent layer, evenly spaced, are shown
+WAITING = 4  # layers whose activation may still come, when others are used in between
 
 
 @dataclass
 class Use:
     """One use of one layer: its name (with the number of the use, from the second on), its module, its activation.
 
-    `activation` is the name of the torch function that follows, with its parameter where that is not torch's default;
-    None until one has been seen.
+    `activation` is the name of the torch function that follows, with its parameters where those are not torch's
+    defaults; None until one has been seen. `place` counts the uses from 0; `step` is which of a recurrent layer's
+    states it is, from 1.
     """
 
     name: str
     owner: nn.Module
+    place: int
     activation: str | None = None
+    step: int | None = None
 
     @property
     def kind(self) -> str:
@@ -56,14 +61,20 @@ class Visitor(Protocol):
     def activation(self, use: Use, value: Tensor) -> None:
         """See what comes out of it; the pre-activation again where no activation function follows."""
 
+    def sequence(self, uses: list[Use], value: Tensor) -> Tensor:
+        """See the input [T, ...] of a recurrent layer before its steps `uses`; what is returned goes in instead."""
+
 
 @contextmanager
 def watched(model: nn.Module, visitor: Visitor) -> Iterator[None]:
     """Show `visitor` the pre-activations and activations of each use of each layer that is called within the block."""
     watch = _Watch(visitor)
-    hooks = [
-        module.register_forward_hook(_shown_to(watch, name or type(module).__name__)) for name, module in layers(model)
-    ]
+    hooks = []
+    for name, module in layers(model):
+        shown = name or type(module).__name__
+        if isinstance(module, nn.RNNBase):
+            hooks.append(module.register_forward_pre_hook(_begun_in(watch, shown)))
+        hooks.append(module.register_forward_hook(_shown_to(watch, shown)))
     try:
         with watch:
             yield
@@ -74,41 +85,61 @@ def watched(model: nn.Module, visitor: Visitor) -> Iterator[None]:
 
 
 class _Watch(TorchFunctionMode):
-    """Holds the layer that was used last until its activation is there, or the next layer, or the end."""
+    """Holds the layers that were used last until their activation is there, or too many others, or the end."""
 
     def __init__(self, visitor: Visitor) -> None:
         super().__init__()
         self.visitor = visitor
         self._uses: Counter[str] = Counter()
-        self._last: tuple[Use, Tensor] | None = None
+        self._place = 0
+        self._waiting: list[tuple[Use, Tensor]] = []
+        self._steps: list[Use] = []
 
     def layer(self, name: str, owner: nn.Module, output: Any) -> None:
         """Take note that a layer was used."""
-        self.flush()
         value = output[0] if isinstance(output, tuple) else output
-        if isinstance(value, Tensor) and value.is_floating_point() and value.dim() >= 2 and value.numel():
-            self._uses[name] += 1
-            of_use = name if self._uses[name] == 1 else f"{name}, use {self._uses[name]}"
-            if isinstance(owner, nn.RNNBase):
-                self._states(of_use, owner, value)
-            else:
-                self._last = Use(of_use, owner), value
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() < 2 or not value.numel():
+            return
+        if isinstance(owner, nn.RNNBase):
+            self._states(owner, value)
+            return
+        self._waiting.append((self._use(self._named(name), owner), value))
+        if len(self._waiting) > WAITING:
+            self._show(0)
 
-    def _states(self, name: str, owner: nn.RNNBase, states: Tensor) -> None:
-        """Show some of the states [T, B, H] of a recurrent layer; its activation is built in."""
-        by_step = states.transpose(0, 1) if owner.batch_first and states.dim() == 3 else states
-        activation = getattr(owner, "nonlinearity", "tanh")  # GRU and LSTM have no choice
-        for step in evenly(len(by_step), STEPS):
-            use = Use(f"{name}, step {step + 1}", owner, str(activation))
-            self.visitor.activation(use, by_step[step])
+    def _named(self, name: str) -> str:
+        """Return the name of a layer's next use."""
+        self._uses[name] += 1
+        return name if self._uses[name] == 1 else f"{name}, use {self._uses[name]}"
+
+    def _use(self, name: str, owner: nn.Module, step: int | None = None) -> Use:
+        self._place += 1
+        return Use(name if step is None else f"{name}, step {step}", owner, self._place - 1, step=step)
+
+    def sequence(self, name: str, owner: nn.RNNBase, value: Tensor) -> Tensor:
+        """Take note that a recurrent layer begins with `value`, and return what it shall see."""
+        by_step, named = _steps_first(owner, value), self._named(name)
+        self._steps = [self._use(named, owner, index + 1) for index in evenly(len(by_step), STEPS)]
+        return _steps_first(owner, self.visitor.sequence(self._steps, by_step))
+
+    def _states(self, owner: nn.RNNBase, states: Tensor) -> None:
+        """Show some of the states of a recurrent layer; its activation is built in."""
+        by_step = _steps_first(owner, states)
+        for use in self._steps:
+            use.activation = str(getattr(owner, "nonlinearity", "tanh"))  # GRU and LSTM have no choice
+            self.visitor.activation(use, by_step[(use.step or 1) - 1])
+        self._steps = []
+
+    def _show(self, index: int) -> None:
+        """Show what comes out of a layer that no activation has followed."""
+        use, value = self._waiting.pop(index)
+        self.visitor.pre_activation(use, value)
+        self.visitor.activation(use, value)
 
     def flush(self) -> None:
-        """Show what comes out of the last layer, where no activation has followed it."""
-        if self._last is not None:
-            use, value = self._last
-            self._last = None
-            self.visitor.pre_activation(use, value)
-            self.visitor.activation(use, value)
+        """Show all that still waits."""
+        while self._waiting:
+            self._show(0)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -117,37 +148,61 @@ class _Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").rstrip("_")
         given = args[0] if args else kwargs.get("input")
-        if self._last is None or name not in FUNCTIONS or not isinstance(given, Tensor):
+        if name not in FUNCTIONS or not isinstance(given, Tensor) or (index := self._behind(given)) is None:
             return func(*args, **kwargs)
-        use, _ = self._last
-        self._last = None
-        use.activation = name + _parameter(name, args, kwargs)
+        use, _ = self._waiting.pop(index)
+        use.activation = _described(name, args, kwargs)
         self.visitor.pre_activation(use, given)
         value = func(*args, **kwargs)
         self.visitor.activation(use, value)
         return value
+
+    def _behind(self, given: Tensor) -> int | None:
+        """Return which of the waiting layers an activation of `given` follows: the one that put it out.
+
+        Else, with normalization, a sum or a view in between, the last one, if its output has as many entries.
+        """
+        for index, (_, value) in enumerate(self._waiting):
+            if value is given:
+                return index
+        if not self._waiting or isinstance(given, nn.Parameter):
+            return None
+        return len(self._waiting) - 1 if given.numel() == self._waiting[-1][1].numel() else None
+
+
+def _steps_first(owner: nn.RNNBase, value: Tensor) -> Tensor:
+    """Return [T, B, *] of what is [B, T, *] in a layer with `batch_first`, and the other way round."""
+    return value.transpose(0, 1) if owner.batch_first and value.dim() == 3 else value
+
+
+def _begun_in(watch: _Watch, name: str) -> Callable[[nn.Module, Any], Any]:
+    def begin(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        if not isinstance(module, nn.RNNBase) or not inputs or not isinstance(inputs[0], Tensor):
+            return None  # a packed sequence: its states are not shown
+        return watch.sequence(name, module, inputs[0]), *inputs[1:]
+
+    return begin
 
 
 def _shown_to(watch: _Watch, name: str) -> Callable[[nn.Module, Any, Any], None]:
     return lambda module, inputs, output: watch.layer(name, module, output)
 
 
-def _parameter(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return "(0.2)" for a leaky_relu of this slope, "" for torch's default."""
+def _described(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return the name of the activation; with its parameters, leaky_relu(0.2), where those are not torch's defaults."""
+    if name == "hardtanh":
+        ends = _given(args, kwargs, 1, "min_val", -1.0), _given(args, kwargs, 2, "max_val", 1.0)
+        named = {(-1.0, 1.0): "hardtanh", (0.0, 6.0): "relu6"}
+        return named.get(ends, f"hardtanh({ends[0]:g}, {ends[1]:g})")
     if name not in PARAMETER:
-        return ""
+        return name
     keyword, default = PARAMETER[name]
-    value = kwargs.get(keyword, args[1] if len(args) > 1 else default)
-    return "" if value == default else f"({value})"
+    value = _given(args, kwargs, 1, keyword, default)
+    return name if value == default else f"{name}({value})"
 
 
-def evenly(available: int, wanted: int) -> list[int]:
-    """Return at most `wanted` of the indices 0 to available - 1, evenly spaced, the first and the last among them."""
-    if available <= wanted:
-        return list(range(available))
-    if wanted == 1:
-        return [available - 1]
-    return [round(index * (available - 1) / (wanted - 1)) for index in range(wanted)]
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, keyword: str, default: Any) -> Any:
+    return kwargs.get(keyword, args[place] if len(args) > place else default)
 
 
 def batch_first(value: Tensor, samples: int) -> Tensor:

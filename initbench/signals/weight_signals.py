@@ -58,6 +58,7 @@ NO_GRADIENT: dict[str, Any] = {
     "grad_norm": None,
     "grad_std": None,
     "grad_symmetry": None,
+    "grad_column_symmetry": None,
     "update_ratio": None,
 }
 
@@ -70,6 +71,7 @@ def of_gradient(weight: Weight, gradient: Tensor, update: Tensor | None) -> dict
         "grad_norm": moments.norm,
         "grad_std": moments.std,
         "grad_symmetry": symmetry(gradient),
+        "grad_column_symmetry": symmetry(gradient.transpose(0, 1)),
         "update_ratio": None if update is None else _ratio(Scaled(update).norm, Scaled(weight.tensor).norm),
     }
 

@@ -53,7 +53,8 @@ def train(
 
     The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss or a weight
     that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
-    `on_signals` gets what the network looks like before the first and after every `train.signals` epochs.
+    `on_signals` gets what the network looks like before the first and after every `train.signals` epochs, and where it
+    diverged.
     """
     trainee = _trainee(model, config, len(dataset.train_labels))
     record = signal_recorder(model, trainee.optimizer, dataset, config, on_signals)
@@ -64,6 +65,7 @@ def train(
             seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
             row = _epoch(trainee, dataset, config, epoch)
             if isinstance(row, Divergence):
+                record(epoch, ended=True)
                 return row
             on_epoch(row)
             record(epoch)

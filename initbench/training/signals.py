@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +21,36 @@ from initbench.training.optimizers import trial_step
 IMAGES = 256  # of the training set: as many as `initbench inspect` sends through by default
 
 
+class Record(Protocol):
+    """What is told of the epochs that are over; `ended` where the training ends early, in this epoch."""
+
+    def __call__(self, epoch: int, ended: bool = False) -> None:
+        """Measure, where it is time to."""
+
+
 def signal_recorder(
     model: nn.Module,
     optimizer: Optimizer,
     dataset: Dataset,
     config: Config,
     on_signals: Callable[[SignalRow], None] | None,
-) -> Callable[[int], None]:
-    """Return the function that is told when the training begins (0) and which epoch (from 1) is over.
+) -> Record:
+    """Return the function that is told when the training begins (0), which epoch (from 1) is over, and of a divergence.
 
-    It measures `model` on the same images each time and hands the row to `on_signals`, at 0 and at every multiple of
-    `train.signals`; it does nothing where that is 0 or nobody listens. The model, its optimizer and the random streams
-    stay as they are, so that no number of the run depends on it (torch's global generator, which a user's own module
-    may draw from, is seeded here as it is for every epoch). Ratios of update to weight are those of the step that
-    `optimizer` would take next, its gradient not clipped.
+    It measures `model` on the same images each time and hands the row to `on_signals`, at 0, at every multiple of
+    `train.signals`, and where training diverged; it does nothing where that is 0 or nobody listens. The model, its
+    optimizer and the random streams stay as they are, so that no number of the run depends on it (torch's global
+    generator, which a user's own module may draw from, is seeded here as it is for every epoch). Ratios of update to
+    weight are those of the step that `optimizer` would take next, its gradient not clipped. A module that cannot be
+    measured gives rows that say why, and no error.
     """
     every = config.train.signals
     if every == 0 or on_signals is None:
-        return lambda epoch: None
+        return lambda epoch, ended=False: None
     images, labels = fixed_batch(dataset, config.seed)
 
-    def record(epoch: int) -> None:
-        if epoch % every == 0:
+    def record(epoch: int, ended: bool = False) -> None:
+        if ended or epoch % every == 0:
             seed_global_generator(seeds.derive(config.seed, "signals", "model", epoch), labels.device)
             on_signals(_measured(model, optimizer, images, labels, epoch))
 
@@ -61,5 +70,9 @@ def fixed_batch(dataset: Dataset, seed: int, size: int = IMAGES) -> tuple[Tensor
 def _measured(model: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, epoch: int) -> SignalRow:
     from initbench.signals.measure import measure
 
-    found = measure(model, images, labels, step=functools.partial(trial_step, optimizer))
+    try:
+        found = measure(model, images, labels, step=functools.partial(trial_step, optimizer))
+    except Exception as error:  # whatever a user's module raises when it is measured is no reason to end its training
+        problem = str(error).partition("\n")[0] or type(error).__name__
+        return SignalRow(epoch=epoch, problem=problem, layers=(), weights=())
     return SignalRow(epoch=epoch, layers=found.layers, weights=found.weights)

@@ -150,7 +150,7 @@ MISFITS = {
         UsageError,
         "no matrix of logits",
     ),
-    "no weights": (lambda: (nn.Flatten(), None, images()), UsageError, "without weights"),
+    "no weights": (lambda: (nn.Flatten(), None, images()), UsageError, "without floating-point weights"),
 }
 
 

@@ -61,14 +61,15 @@ def histogram(values: Array, bins: int = 60) -> Histogram:
 def layer(name: str, **changes: Any) -> LayerSignal:
     """A layer of which nothing is known but its name, and `changes`."""
     names = "activation pre_mean pre_std pre_rms mean std sample_std saturated dead effective_rank max_rank histogram"
-    unknown = dict.fromkeys((*names.split(), "delta_rms"))
-    return LayerSignal(**({"name": name, "kind": "Linear", "units": 100, "finite": 0.0} | unknown | changes))
+    unknown = dict.fromkeys((*names.split(), "delta_rms", "delta_finite", "step"))
+    facts = {"name": name, "kind": "Linear", "units": 100, "values": 100, "finite": 0.0}
+    return LayerSignal(**(facts | unknown | changes))
 
 
 def weight(name: str, **changes: Any) -> WeightSignal:
     """A weight of which nothing is known but its name, and `changes`."""
-    names = "scheme formula gain target_std mean std symmetry grad_norm grad_std grad_symmetry update_ratio"
-    unknown = dict.fromkeys(names.split())
+    names = "scheme formula gain target_std mean std symmetry grad_norm grad_std grad_symmetry grad_column_symmetry"
+    unknown = dict.fromkeys((*names.split(), "update_ratio"))
     facts = {"name": name, "shape": (100, 100), "fan_in": 100, "fan_out": 100, "finite": 1.0, "used": True}
     return WeightSignal(**(facts | unknown | changes))
 
@@ -141,6 +142,7 @@ def _measured(
         name,
         activation=activation,
         units=after.shape[1],
+        values=after.shape[1],
         finite=1.0,
         pre_mean=float(before.mean()),
         pre_std=float(before.std()),
@@ -154,6 +156,7 @@ def _measured(
         max_rank=min(100, after.shape[1]),
         histogram=histogram(after),
         delta_rms=backwards,
+        delta_finite=1.0,
         jacobian=Spectrum(mean=sigma_w / 4, percentiles=(0.01, 0.1, 0.2, 0.31, 0.4), largest=0.5),
         theory=LayerTheory(pre_rms=1.02 * rms, pre_rms_error=0.03 * rms, backward=0.07, delta_rms=0.97 * backwards),
     )
@@ -182,7 +185,9 @@ def convolutional() -> Inspection:
     rows = [
         source[0].model_copy(update={"name": "conv1", "kind": "Conv2d", "activation": "relu", "theory": None}),
         *(
-            source[5].model_copy(update={"name": f"rnn, step {step}", "kind": "LSTM", "theory": None, "jacobian": None})
+            source[5].model_copy(
+                update={"name": f"rnn, step {step}", "kind": "LSTM", "step": step, "theory": None, "jacobian": None}
+            )
             for step in (1, 14, 28)
         ),
         source[5].model_copy(update={"name": "out", "theory": None}),
@@ -295,5 +300,12 @@ ROWS: dict[str, tuple[SignalRow, ...]] = {
     "deep": tuple(
         SignalRow(epoch=i, layers=deep().reports[0].layers, weights=deep().reports[0].weights) for i in (0, 5)
     ),
+    "problem": (
+        *training((0, 1)),
+        SignalRow(epoch=2, problem="the forward pass failed", layers=(), weights=()),
+        SignalRow(epoch=3, problem="the forward pass failed", layers=(), weights=()),
+        *training((4,)),
+    ),
+    "only problems": (SignalRow(epoch=2, problem="the forward pass failed", layers=(), weights=()),),
     "named": tuple(SignalRow(epoch=i, layers=named().reports[0].layers, weights=()) for i in (1, 100)),
 }

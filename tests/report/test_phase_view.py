@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from rich.console import Console
 
-from initbench.mean_field import PhaseDiagram, phase_diagram, phase_of
+from initbench.mean_field import PhaseDiagram, phase_diagram, phase_of, phase_point
 from initbench.report.phase_view import MAP_COLUMNS, phase_csv, phase_document, phase_view
 from initbench.report.plots.phase import draw_phase
 
@@ -134,8 +134,34 @@ def test_the_csv_has_a_row_for_each_place(diagrams: dict[str, PhaseDiagram]) -> 
     assert len(rows) == 13 * 41
     np.testing.assert_array_equal([float(row["q"]) for row in rows], diagram.q.ravel())
     np.testing.assert_array_equal([float(row["chi1"]) for row in rows], diagram.chi1.ravel())
+    *places, last = csv.DictReader(io.StringIO(phase_csv(diagram, {"he": (math.sqrt(2), 0.0)})))
+    assert places == rows
+    assert (last["point"], last["phase"], float(last["sigma_w"])) == ("he", "critical", math.sqrt(2))
     assert rows[41]["sigma_b"] == str(diagram.sigma_b[1])
     assert {row["phase"] for row in rows} == {"ordered", "chaotic"}
+
+
+def test_what_the_points_are_is_said_and_which_are_outside(diagrams: dict[str, PhaseDiagram]) -> None:
+    page = Console(file=io.StringIO(), record=True, width=80)
+    page.print(phase_view(diagrams["tanh"], POINTS, "points: layers of 256 inputs"))
+    text = page.export_text()
+    assert text.count("(outside of the map)") == 1
+    assert text.index(" far ") < text.index("\nfar (outside of the map)") < text.index("points: layers of 256 inputs")
+    assert "points: layers" not in "\n".join(shown(diagrams["tanh"], POINTS))
+
+
+@pytest.mark.parametrize(("activation", "starts"), [("gelu", True), ("silu", True), ("tanh", False), ("relu", False)])
+def test_below_the_start_of_the_line_the_jump_of_chi1_is_drawn(activation: str, starts: bool) -> None:
+    """On both sides of it lie the two phases: the point to its left is ordered, that to its right chaotic."""
+    axes = Figure().subplots()
+    draw_phase(axes, phase_diagram(activation))
+    lines = {str(line.get_label()): line for line in axes.lines}
+    assert {"critical", "depth scale, in layers"} <= lines.keys()
+    assert (r"$\chi_1$ jumps past 1" in lines) == starts
+    if starts:
+        for sigma_w, sigma_b in np.asarray(lines[r"$\chi_1$ jumps past 1"].get_xydata())[:-1:6]:
+            assert phase_point(activation, sigma_w - 0.01, sigma_b).phase == "ordered"
+            assert phase_point(activation, sigma_w + 0.01, sigma_b).phase == "chaotic"
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "sigmoid"])
@@ -151,11 +177,19 @@ def test_the_picture_has_the_line_and_the_points_within_its_frame(
     figure.savefig(io.BytesIO(), format="png")
     assert (axes.get_xlabel(), axes.get_ylabel()) == (r"$\sigma_w$", r"$\sigma_b$")
     assert axes.get_xlim() == (diagram.sigma_w[0], right)
-    assert any(line.get_xdata()[0] == diagram.line[0].sigma_w for line in axes.lines)  # type: ignore[index]
+    lines = {line.get_label(): np.asarray(line.get_xydata()) for line in axes.lines}
+    assert lines["critical"][0][0] == diagram.line[0].sigma_w
+    (dot,) = (at for label, at in lines.items() if label in ("its start", "where q stays, too"))
+    np.testing.assert_array_equal(dot, [diagram.line[0][:2]])
     texts = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}  # without the lines to their points
     assert {"ordered", "chaotic", "at_the_far_end", "beside_it"} <= texts.keys()
     assert ("xavier_normal:gain=1, lecun[red]" in texts) == (activation != "sigmoid")
-    assert not any(text == "far" or "above" in text for text in texts)
+    share = (1 - diagram.sigma_w[0]) / (right - diagram.sigma_w[0])  # of the axis, at sigma_w = 1
+    edges = {"far": (">", 1.0, 0.5 / top), "above": ("^", share, 1.0)}
+    for name, (arrow, *place) in edges.items() if activation != "sigmoid" else ():
+        assert name in texts
+        at = [np.asarray(line.get_xydata()) for line in axes.lines if line.get_marker() == arrow]
+        np.testing.assert_allclose(np.concatenate(at), [place])
     frame = axes.get_window_extent()
     for box in texts.values():
         assert frame.x0 <= box.x0 < box.x1 <= frame.x1

@@ -17,12 +17,13 @@ from matplotlib.patches import StepPatch
 from report import signal_builders as built
 
 from initbench.errors import InitbenchError, UsageError
-from initbench.report.plots.depth import draw_gradient, draw_std
+from initbench.report.plots.depth import draw_gradient, draw_pre_activations, draw_std
 from initbench.report.plots.epochs import epochs_figure
 from initbench.report.plots.figure import check_format, colour, marker, plain, rendered, save
-from initbench.report.plots.histograms import BARS, MOST_LAYERS, draw_histograms
+from initbench.report.plots.histograms import BARS, MOST_LAYERS, beyond, draw_histograms, drawn_names
 from initbench.report.plots.inspection import inspection_figure
-from initbench.results import Inspection
+from initbench.report.signal_axes import signal_axes
+from initbench.results import Histogram, Inspection
 
 MAGIC = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -148,6 +149,60 @@ def test_signals_in_training_have_a_line_a_layer_and_only_the_panels_with_number
     assert [len(axes.lines) for axes in panels] == [4, 4, 4, 4]
     assert list(panels[0].lines[0].get_xdata()) == [0, 1, 2, 4, 6, 8, 10, 15]  # type: ignore[arg-type]
     assert list(panels[2].lines[0].get_ydata()) == pytest.approx([0.02 * e for e in (0, 1, 2, 4, 6, 8, 10, 15)])  # type: ignore[arg-type]
+
+
+def test_one_look_has_its_epoch_on_the_axis_and_what_was_not_measured_is_left_out() -> None:
+    for axes in epochs_figure(built.ROWS["one look"], "he").get_axes():
+        assert list(axes.get_xticks()) == [0]
+    assert list(epochs_figure(built.ROWS["problem"], "he").get_axes()[0].lines[0].get_xdata()) == [0, 1, 4]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shares"),
+    [(-1.0, 1.0, (0.0, 0.0)), (-0.5, 0.5, (0.1, 0.4)), (0.0, 9.0, (0.2, 0.0)), (2.0, 3.0, (1.0, 0.0))],
+)
+def test_what_lies_beyond_an_axis(low: float, high: float, shares: tuple[float, float]) -> None:
+    """2 values between -1 and 0, 8 between 0 and 1, spread evenly."""
+    assert beyond(Histogram(low=-1, high=1, counts=(2, 8)), low, high) == pytest.approx(shares)
+
+
+def test_a_bar_that_stands_for_much_says_how_much() -> None:
+    assert beyond(Histogram(low=3.0, high=3.0, counts=(5,)), 0, 1) == (0.0, 1.0)
+    cells = grid(built.relu()).get_axes()
+    said = [[text.get_text() for text in cell.texts[:-1]] for cell in cells]
+    assert [bool(found) for found in said[:8]] == [False] * 8  # he and xavier lie within
+    found = built.relu().reports[2].layers[2].histogram
+    assert found is not None
+    low, high = signal_axes(built.relu(), drawn_names(built.relu()))["relu"]
+    assert said[10] == [f"{100 * beyond(found, low, high)[1]:.0f} %\nbeyond"]
+
+
+def test_steps_are_steps_on_the_axis() -> None:
+    axes = Figure().subplots()
+    draw_std(axes, built.convolutional())
+    assert axes.get_xlabel() == "step"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "1", "14", "28", "out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("fc1", "fc1 relu"),
+        ("features.downsample.conv1", "features.\ndownsample.conv1\nrelu"),
+        ("x" * 20, "xxxxxxxx…xxxxxxx\nrelu"),
+    ],
+)
+def test_a_long_name_above_a_column_is_broken_between_its_parts(name: str, title: str) -> None:
+    row = built.relu().reports[0].layers[0].model_copy(update={"name": name})
+    assert grid(built.inspection(built.report("he", [row], []))).get_axes()[0].get_title() == title
+
+
+@pytest.mark.parametrize(("last", "scale"), [(9.0, "linear"), (11.0, "log")])
+def test_pre_activations_are_logarithmic_from_a_decade_on(last: float, scale: str) -> None:
+    rows = [built.layer("fc1", pre_rms=1.0), built.layer("fc2", pre_rms=last)]
+    axes = Figure().subplots()
+    draw_pre_activations(axes, built.inspection(built.report("he", rows, [])))
+    assert axes.get_yscale() == scale
 
 
 @pytest.mark.parametrize("suffix", MAGIC)

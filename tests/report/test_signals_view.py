@@ -10,9 +10,11 @@ import pytest
 from report import signal_builders as built
 from rich.console import Console, RenderableType
 
+from initbench.report.compact import counted, left_out_of
 from initbench.report.signals_view import inspection_view, model_text, signal_rows_view
 from initbench.report.wide_table import MOST_ROWS
-from initbench.results import SignalReport
+from initbench.results import SignalReport, Verdict
+from initbench.results.signals import VerdictKind
 
 
 def shown(view: RenderableType, width: int, *, color: bool = False) -> str:
@@ -121,7 +123,14 @@ def test_schemes_that_do_not_fit_beside_each_other_get_a_further_grid(width: int
 
 def test_what_was_inspected_is_said_and_a_stand_in_is_loud() -> None:
     first = " ".join(text_of("sigmoid", 120).splitlines()[:2])
-    for part in ("hidden 5 x 100", "activation sigmoid", "51,510 parameters", "1,000 samples", "seed 0", "cpu"):
+    for part in (
+        "hidden 5 x 100",
+        "activation sigmoid",
+        "51,510 parameters",
+        "1,000 samples",
+        "one draw, seed 0",
+        "cpu",
+    ):
         assert part in first
     assert text_of("relu", 80).startswith("STAND-IN DATA: this is digits in place of mnist.")
     assert "digits (stand-in for mnist)" in " ".join(text_of("relu", 80).split())
@@ -168,8 +177,91 @@ def test_signals_in_training_fit_and_have_every_layer(case: str, width: int) -> 
     assert text.strip()
 
 
-def test_signals_in_training_show_the_first_the_last_and_three_between() -> None:
-    lines = [line.split() for line in shown(signal_rows_view(built.ROWS["training"]), 80).splitlines()]
+@pytest.mark.parametrize(("width", "epochs"), [(80, [0, 1, 4, 6, 10, 15]), (120, [0, 1, 2, 4, 6, 8, 10, 15])])
+def test_signals_in_training_show_as_many_epochs_as_fit(width: int, epochs: list[int]) -> None:
+    text = shown(signal_rows_view(built.ROWS["training"]), width)
+    lines = [line.split() for line in text.splitlines()]
     headings = [line for line in lines if "epoch" in line and line[0] == "std" and line[1] == "epoch"]
-    assert headings == [["std", *" epoch ".join(["", "0", "2", "6", "8", "15"]).split()]]
-    assert ["fc1", "0", "4.0", "12.0", "16.0", "30.0"] in lines  # 2 % of the units more die in each epoch
+    assert headings == [["std", *" epoch ".join(["", *map(str, epochs)]).split()]]
+    dead = [f"{2 * epoch:.1f}" if epoch else "0" for epoch in epochs]  # 2 % of the units more die in each epoch
+    assert ["fc1", *dead] in lines
+    assert (f"{len(epochs)} of 8 recorded epochs; 2 more are" in text) == (width == 80)
+
+
+def test_epochs_at_which_nothing_could_be_measured_are_named_in_one_line() -> None:
+    lines = shown(signal_rows_view(built.ROWS["problem"]), 80).splitlines()
+    assert lines[0] == "not measured: epochs 2, 3: the forward pass failed"
+    assert lines[1] == "signals in training, 3 of 3 recorded epochs"
+    assert sum("epoch 4" in line for line in lines) == sum("epoch 0" in line for line in lines) > 0
+    assert not any("epoch 2 " in line for line in lines)
+    assert (
+        shown(signal_rows_view(built.ROWS["only problems"]), 80) == "not measured: epoch 2: the forward pass failed\n"
+    )
+
+
+def legend_of(case: str, *, details: bool) -> str:
+    text = shown(inspection_view(built.INSPECTIONS[case](), details=details), 100)
+    found = [part for part in text.split("\n\n") if part.startswith("Columns: ")]
+    return " ".join(found[0].split()) if found else ""
+
+
+@pytest.mark.parametrize(
+    ("case", "there", "absent"),
+    [
+        (
+            "sigmoid",
+            ["one standard deviation", "satur.", "Jacobian, mean s", "sigma_w: std", "chi1"],
+            ["dead", "finite:"],
+        ),
+        ("relu", ["dead: ", "between inputs: ", "effective rank: "], ["satur.", "finite: "]),
+        ("convolutional", ["pre-act. rms: root mean square"], ["standard deviation of networks", "sigma_w", "chi1"]),
+        ("broken", ["finite: share"], ["Jacobian", "dead"]),
+    ],
+)
+def test_the_legend_explains_the_columns_that_are_there(case: str, there: list[str], absent: list[str]) -> None:
+    text = legend_of(case, details=False)
+    assert all(part in text for part in there)
+    assert not any(part in text for part in (*absent, "symmetry", "update ratio"))
+    detailed = legend_of(case, details=True)
+    assert all(part in detailed for part in ("symmetry: 1 where all units are alike", "symm.", "update ratio: "))
+
+
+def test_without_layers_there_is_no_legend() -> None:
+    assert legend_of("none", details=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "trainable", "text"),
+    [
+        (70.0, 420.0, "depth scale 70.0 layers (times six, 420: about as deep as such networks train);"),
+        (0.372, 2.23, "depth scale under 1 layer (times six, 2.23: about as deep as such networks train);"),
+        (0.1, 0.6, "depth scale under 1 layer (times six, under 1: about as deep as such networks train);"),
+        (None, None, "depth scale: no limit;"),
+    ],
+)
+def test_the_depth_scale_promises_nothing_beyond_gradients(
+    scale: float | None, trainable: float | None, text: str
+) -> None:
+    source = built.relu().reports[0]
+    assert source.theory is not None
+    theory = source.theory.model_copy(update={"depth_scale": scale, "trainable_depth": trainable})
+    found = built.inspection(source.model_copy(update={"theory": theory}))
+    assert text in " ".join(shown(inspection_view(found), 100).split())
+
+
+def test_one_of_a_kind_is_singular() -> None:
+    one = built.report("he_normal", [], [], samples=1, gradient_samples=1)
+    text = shown(inspection_view(built.inspection(one, parameters=1)), 200)
+    assert "1 parameter; standard normal noise; 1 sample; one draw, seed 0; cpu" in text
+    assert counted(1000, "sample") == "1,000 samples"
+    assert left_out_of(1, 13, "layer") == "1 of 13 layers is left out here; --format json has all."
+
+
+NEW_KINDS: tuple[VerdictKind, ...] = ("shrinks", "grows", "gradient shrinks", "gradient grows", "loss")
+
+
+@pytest.mark.parametrize("kind", NEW_KINDS)
+def test_what_only_slows_training_down_is_yellow(kind: VerdictKind) -> None:
+    verdicts = Verdict(kind="healthy", text="healthy"), Verdict(kind=kind, text="but")
+    view = inspection_view(built.inspection(built.report("he_normal", [], [], verdicts=verdicts)))
+    assert "\x1b[33mhe_normal: healthy; but" in shown(view, 80, color=True)

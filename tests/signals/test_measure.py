@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -141,6 +142,55 @@ def test_the_model_is_left_as_it_was_found(name: str) -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
+class Remembers(nn.Module):
+    """Keeps a state between its calls, in a buffer that `remember` changes."""
+
+    def __init__(self, remember: Callable[[Any, Tensor], None], *, inference: bool) -> None:
+        super().__init__()
+        self.body = network()
+        with torch.inference_mode(inference):
+            self.register_buffer("h", torch.full((5,), 2.0))
+            self.register_buffer("scratch", torch.zeros(3), persistent=False)
+            self.register_buffer("absent", None)
+        self.remember = remember
+
+    def forward(self, x: Tensor) -> Any:
+        logits = self.body(x)
+        self.remember(self, logits)
+        return logits + self.h
+
+
+def _rebind(module: Any, logits: Tensor) -> None:
+    module.h = 0.9 * module.h + logits.detach().mean()
+
+
+def _rebind_with_gradient(module: Any, logits: Tensor) -> None:
+    module.h = 0.9 * module.h + logits.mean(0)
+
+
+def _in_place(module: Any, logits: Tensor) -> None:
+    module.h.mul_(0.9).add_(logits.detach().mean())
+    module.scratch += 1
+
+
+def _fill_the_absent(module: Any, logits: Tensor) -> None:
+    module.absent = logits.detach().mean()
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("remember", [_rebind, _rebind_with_gradient, _in_place, _fill_the_absent])
+def test_buffers_are_left_as_they_were_found(remember: Callable[[Any, Tensor], None], inference: bool) -> None:
+    model, (x, y) = Remembers(remember, inference=inference), batch()
+    before = {name: (value, None if value is None else value.tolist()) for name, value in model._buffers.items()}
+    # two backward passes cannot go through one state: of a user's module that is for the user to see to
+    found = measure(model, x, y, jacobians=0 if remember is _rebind_with_gradient else 3)
+    assert found.loss is not None
+    assert [*model._buffers] == [*before]
+    for name, (value, values) in before.items():
+        assert model._buffers[name] is value
+        assert (None if value is None else value.tolist()) == values
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_measurement_is_strict_json_and_the_same_each_time(name: str) -> None:
     build, inputs = MODELS[name]
@@ -246,3 +296,146 @@ def test_what_does_not_go_together_is_one_line(model: nn.Module, x: Tensor, y: T
     with pytest.raises(UsageError, match=said) as caught:
         measure(model, x, y)
     assert "\n" not in str(caught.value)
+
+
+class Transformer(nn.Module):
+    """A classifier of sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed, self.out = nn.Linear(5, 16), nn.Linear(16, 5)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.out(self.encoder(self.embed(x)).mean(1))
+
+
+def sequences(samples: int = 6, steps: int = 10) -> tuple[Tensor, Tensor]:
+    return torch.randn(samples, steps, 5, generator=torch.Generator().manual_seed(0)), torch.arange(samples) % 5
+
+
+def test_a_transformer_is_measured_with_its_jacobians() -> None:
+    found = measure(Transformer(), *sequences(), jacobians=3)
+    by_name = {layer.name: layer for layer in found.layers}
+    assert [*by_name] == ["embed", "encoder.self_attn", "encoder.linear1", "encoder.linear2", "out"]
+    for name in ("encoder.self_attn", "encoder.linear1", "encoder.linear2"):
+        spectrum = by_name[name].jacobian
+        assert spectrum is not None
+        assert spectrum.mean > 0
+    assert by_name["embed"].jacobian is None
+    assert all(weight.used and weight.grad_norm for weight in found.weights)
+
+
+LOSSES: dict[str, tuple[Any, float | None, float]] = {  # what the loss is in the record, how much of delta is finite
+    "NaN": (lambda logits, labels: logits.sum() * math.nan, None, 0),
+    "infinite": (lambda logits, labels: logits.sum() * math.inf, None, 0),
+    "infinite by a constant": (lambda logits, labels: cross_entropy(logits, labels) + math.inf, None, 1),
+    "of shape [1]": (lambda logits, labels: logits.mean().view(1) * 0 + 3, 3.0, 1),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_that_is_not_finite_is_none_and_said(name: str) -> None:
+    loss, recorded, finite = LOSSES[name]
+    found = measure(network(), *batch(), loss=loss)
+    assert found.loss == recorded
+    last = found.layers[-1]
+    assert last.delta_finite == finite
+    assert (last.delta_rms is None) == (finite == 0)
+    assert all(type(layer).model_validate_json(layer.model_dump_json()) == layer for layer in found.layers)
+
+
+def test_the_share_of_finite_gradients() -> None:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        weight = torch.ones_like(logits)
+        weight[:10, 0] = math.nan  # 10 of 40 x 5 entries
+        return (logits * weight).sum()
+
+    tanhs = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 5))
+    found = measure(tanhs, *batch(), loss=loss)
+    assert found.layers[-1].delta_finite == pytest.approx(1 - 10 / 200)
+    assert found.layers[0].delta_finite == pytest.approx(1 - 10 / 40)  # all units of 10 of 40 samples
+    assert [layer.delta_finite for layer in measure(network(), *batch()).layers] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda logits, labels: 1.5, "not a float"),
+        (lambda logits, labels: None, "not a NoneType"),
+        (lambda logits, labels: cross_entropy(logits, labels, reduction="none"), r"not one of shape \(40,\)"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_one_line(loss: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        measure(network(), *batch(), loss=loss)
+    assert "\n" not in str(caught.value)
+
+
+class Recurrent(nn.Module):
+    """Classifies by the last state of a recurrent layer."""
+
+    def __init__(self, kind: type[nn.RNNBase], *, batch_first: bool) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.rnn, self.out = kind(5, 4, batch_first=batch_first), nn.Linear(4, 5)  # type: ignore[call-arg, arg-type]
+
+    def states(self, x: Tensor) -> Tensor:
+        """Return the states [B, T, H] for inputs [B, T, I]."""
+        states: Tensor = self.rnn(x if self.rnn.batch_first else x.transpose(0, 1))[0]
+        return states if self.rnn.batch_first else states.transpose(0, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.out(self.states(x)[:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_the_rows_of_a_recurrent_layer_are_its_states_and_the_gradients_at_its_inputs(
+    kind: type[nn.RNNBase], batch_first: bool
+) -> None:
+    model, (x, y) = Recurrent(kind, batch_first=batch_first), sequences()
+    found = measure(model, x, y, jacobians=3)
+    seen = x.clone().requires_grad_()
+    states = model.states(seen)
+    torch.autograd.backward(cross_entropy(model.out(states[:, -1]), y))
+    assert seen.grad is not None
+    *rows, last = found.layers
+    assert [row.step for row in rows][::7] == [1, 10]
+    assert (last.name, last.step, len(rows)) == ("out", None, 8)
+    for row in rows:
+        assert row.step is not None
+        assert row.name == f"rnn, step {row.step}"
+        state, gradient = states[:, row.step - 1], seen.grad[:, row.step - 1]
+        assert row.mean == pytest.approx(state.mean().item(), abs=1e-6)
+        assert row.std == pytest.approx(state.std().item(), rel=1e-5)
+        assert row.sample_std == pytest.approx(state.var(0).mean().sqrt().item(), rel=1e-5)
+        assert (row.units, row.values, row.activation, row.pre_rms) == (4, 4, "tanh", None)
+        assert row.delta_rms == pytest.approx(gradient.square().mean().sqrt().item(), rel=1e-4)
+        assert row.delta_finite == 1
+    assert x.grad is None
+    assert not x.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [(nn.Hardtanh(), True), (nn.Hardtanh(-2, 2), False), (nn.Sigmoid(), True), (nn.ReLU6(), False)],
+)
+def test_saturation_is_known_of_activations_whose_ends_are(activation: nn.Module, expected: bool) -> None:
+    model, (x, y) = network(activation), batch()
+    row = measure(model, 10 * x, y).layers[0]
+    assert (row.saturated is not None) == expected
+    if isinstance(activation, nn.Hardtanh) and expected:
+        assert row.saturated == pytest.approx((model[0](10 * x).abs() >= 0.99).float().mean().item())
+
+
+@pytest.mark.parametrize(("samples", "known"), [(15, False), (16, True)])
+def test_fewer_than_16_samples_say_nothing_of_dead_units(samples: int, known: bool) -> None:
+    model = network(nn.ReLU())
+    with torch.no_grad():
+        model[0].bias[:2] = -1e6
+    row = measure(model, *batch(samples)).layers[0]
+    dead = (model[1](model[0](batch(samples)[0])) == 0).all(0).float().mean().item()
+    assert row.dead == (dead if known else None)
+    assert dead >= 2 / 8

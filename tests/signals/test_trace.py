@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from initbench.activations import MODULES, activation_module
-from initbench.signals.trace import Use, by_unit, evenly, watched
+from initbench.signals.forward import forward
+from initbench.signals.trace import Use, by_unit, watched
+from initbench.spacing import evenly
 
 
 class Recorded:
@@ -18,6 +20,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str | None, Tensor, Tensor]] = []
+        self.uses: list[Use] = []
         self._pre: dict[str, Tensor] = {}
 
     def pre_activation(self, use: Use, value: Tensor) -> None:
@@ -25,14 +28,19 @@ class Recorded:
 
     def activation(self, use: Use, value: Tensor) -> None:
         pre = self._pre.get(use.name, value)
+        self.uses.append(use)
         self.seen.append((use.name, use.activation, pre.detach(), value.detach().clone()))
+
+    def sequence(self, uses: list[Use], value: Tensor) -> Tensor:
+        return value
 
 
 def trace(model: nn.Module, *inputs: Any) -> list[tuple[str, str | None, Tensor, Tensor]]:
     recorded = Recorded()
     with watched(model, recorded):
         model(*inputs)
-    return recorded.seen
+    in_order = sorted(zip(recorded.uses, recorded.seen, strict=True), key=lambda one: one[0].place)
+    return [seen for _, seen in in_order]
 
 
 def rows(model: nn.Module, *inputs: Any) -> list[tuple[str, str | None]]:
@@ -65,6 +73,11 @@ FUNCTIONAL = {
     "leaky_relu(0.2)": (lambda x: functional.leaky_relu(x, 0.2), "leaky_relu(0.2)"),
     "elu, alpha": (lambda x: functional.elu(x, alpha=2.0), "elu(2.0)"),
     "hardtanh": (functional.hardtanh, "hardtanh"),
+    "Hardtanh()": (nn.Hardtanh(), "hardtanh"),
+    "Hardtanh(-2, 2)": (nn.Hardtanh(-2, 2), "hardtanh(-2, 2)"),
+    "Hardtanh, in place": (nn.Hardtanh(-0.5, 1.5, inplace=True), "hardtanh(-0.5, 1.5)"),
+    "ReLU6": (nn.ReLU6(), "relu6"),
+    "F.relu6": (functional.relu6, "relu6"),
     "none": (lambda x: x, None),
 }
 
@@ -141,6 +154,84 @@ def test_a_weight_of_the_models_own_is_a_layer_named_by_its_class() -> None:
             return torch.tanh(x @ self.matrix.T)
 
     assert rows(Bare(), torch.randn(2, 4)) == [("Bare", None)]
+
+
+class Gated(nn.Module):
+    """Scales the entries of its first layer by a gate that no layer puts out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 64), nn.Linear(64, 3)
+        self.g = nn.Parameter(torch.randn(64))
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.first(x)
+        return self.last(torch.tanh(h * torch.sigmoid(self.g)))
+
+
+@pytest.mark.parametrize("samples", [1, 6])
+def test_a_gate_on_a_parameter_is_not_the_layers_activation(samples: int) -> None:
+    """Of one sample the gate has as many entries as the layer's output."""
+    assert rows(Gated(), torch.randn(samples, 5)) == [("first", "tanh"), ("last", None)]
+
+
+class SwiGLU(nn.Module):
+    """silu(a(x)) b(x), both layers used before the activation (Shazeer 2020, "GLU variants improve transformer")."""
+
+    def __init__(self, *, first: str) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(4, 3)
+        self.gate = first
+
+    def forward(self, x: Tensor) -> Any:
+        u, v = self.a(x), self.b(x)
+        return self.out(functional.silu(u) * v if self.gate == "a" else u * functional.silu(v))
+
+
+@pytest.mark.parametrize("gate", ["a", "b"])
+def test_an_activation_belongs_to_the_layer_whose_output_it_takes(gate: str) -> None:
+    torch.manual_seed(0)
+    model, x = SwiGLU(first=gate), torch.randn(6, 5)
+    expected = [(name, "silu" if name == gate else None) for name in ("a", "b")]
+    assert rows(model, x) == [*expected, ("out", None)]
+    seen = {name: (pre, post) for name, _, pre, post in trace(model, x)}
+    for name, layer in (("a", model.a), ("b", model.b)):
+        torch.testing.assert_close(seen[name][0], layer(x))
+        torch.testing.assert_close(seen[name][1], functional.silu(layer(x)) if name == gate else layer(x))
+
+
+def test_the_rows_of_a_measurement_keep_the_order_of_use() -> None:
+    assert [*forward(SwiGLU(first="a"), torch.randn(6, 5))] == ["a", "b", "out"]
+    assert [*forward(SwiGLU(first="b"), torch.randn(6, 5))] == ["a", "b", "out"]
+
+
+class Transformer(nn.Module):
+    """A classifier of sequences, whose position embedding is the root module's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.randn(1, 7, 16))
+        self.embed = nn.Linear(5, 16)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.out = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.out(self.encoder(self.embed(x) + self.position).mean(1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_transformers_layers_have_rows_and_its_position_embedding_has_none(training: bool) -> None:
+    """In evaluation, too, where torch would take a fused path past its layers."""
+    model = Transformer().train(training)
+    with torch.no_grad():
+        seen = trace(model, torch.randn(4, 7, 5))
+    assert [(name, activation, tuple(value.shape)) for name, activation, _, value in seen] == [
+        ("embed", None, (4, 7, 16)),
+        ("encoder.self_attn", None, (4, 7, 16)),
+        ("encoder.linear1", "relu", (4, 7, 32)),
+        ("encoder.linear2", None, (4, 7, 16)),
+        ("out", None, (4, 3)),
+    ]
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +13,9 @@ from torch import nn
 
 import initbench
 from initbench.activations import activation_module
+from initbench.layers import Residual
 from initbench.results import SignalReport
-from initbench.signals.verdicts import gain_per_layer
+from initbench.signals.gains import Change
 
 
 def inspected(activation: Any, scheme: str, *, depth: int = 5, width: int = 100, bias: Any = "zeros") -> SignalReport:
@@ -25,16 +28,20 @@ def inspected(activation: Any, scheme: str, *, depth: int = 5, width: int = 100,
 
 CASES = [
     # what the sources say of a deep sigmoid network
-    ("sigmoid", "normal:std=1", {}, ["saturates"]),
+    ("sigmoid", "normal:std=1", {}, ["saturates", "loss"]),
     ("sigmoid", "normal:std=0.01", {}, ["collapses", "gradient vanishes"]),
     ("sigmoid", "xavier_normal", {}, ["keeps a spread", "vanishes", "gradient vanishes"]),
-    ("tanh", "normal:std=1", {"depth": 9}, ["saturates", "gradient explodes"]),
+    ("tanh", "normal:std=1", {"depth": 9}, ["saturates", "gradient explodes", "loss"]),
     ("tanh", "normal:std=0.01", {}, ["vanishes", "gradient vanishes"]),
     ("tanh", "xavier_normal", {}, ["healthy", "keeps a spread"]),
+    ("tanh", "default", {}, ["shrinks", "gradient shrinks"]),
     ("relu", "normal:std=0.01", {}, ["vanishes", "gradient vanishes"]),
-    ("relu", "normal:std=1", {}, ["explodes", "gradient explodes"]),
+    ("relu", "normal:std=1", {}, ["explodes", "gradient explodes", "loss"]),
+    ("relu", "normal:std=1", {"depth": 2}, ["grows", "gradient grows", "loss"]),
     ("relu", "he_normal", {}, ["healthy"]),
+    ("relu", "he_normal", {"depth": 1}, ["healthy"]),
     ("relu", "zeros", {}, ["symmetric", "no signal", "gradient vanishes"]),
+    ("sigmoid", "zeros", {}, ["symmetric", "collapses"]),
     ("relu", "zeros", {"bias": "default"}, ["gradient vanishes"]),
     ("tanh", "constant:val=0.001", {}, ["symmetric"]),
     ("relu", "constant:val=-0.1", {"bias": -1.0}, ["symmetric", "dies", "no signal"]),
@@ -60,7 +67,8 @@ def test_the_numbers_in_the_words_are_those_of_the_report() -> None:
     worst = max(report.layers[:-1], key=lambda layer: layer.saturated or 0)
     assert worst.saturated is not None
     assert (
-        report.verdicts[0].text == f"saturates: {100 * worst.saturated:.0f} % of {worst.name} is within 0.01 of 0 or 1"
+        report.verdicts[0].text
+        == f"saturates: {100 * worst.saturated:.0f} % of layer {worst.name} is within 0.01 of 0 or 1"
     )
 
 
@@ -80,9 +88,8 @@ def test_units_that_differ_by_their_biases_are_nearly_symmetric() -> None:
 
 
 def test_what_overflows_says_where() -> None:
-    report = inspected("relu", "normal:std=1e30")
-    assert "overflows" in report.verdict
-    assert "is NaN or infinite" in report.verdict
+    verdict = inspected("relu", "normal:std=1e30").verdict
+    assert re.fullmatch(r"not finite: \d+ % of layer 2 is NaN or infinite", verdict)
 
 
 def test_weights_that_are_not_finite_are_named() -> None:
@@ -95,8 +102,96 @@ def test_weights_that_are_not_finite_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("first", "last", "steps", "gain"),
-    [(1.0, 0.25, 2, 0.5), (2.0, 0.0, 3, 0.0), (0.0, 1.0, 1, None), (None, 1.0, 1, None), (1.0, 1.0, 0, None)],
+    [(1.0, 0.25, 2, 0.5), (2.0, 0.0, 3, 0.0), (0.0, 1.0, 1, None), (1.0, 1.0, 0, None)],
 )
-def test_gain_per_layer_is_a_geometric_mean(first: Any, last: Any, steps: int, gain: float | None) -> None:
-    found = gain_per_layer(first, last, steps)
+def test_a_gain_is_a_geometric_mean(first: float, last: float, steps: int, gain: float | None) -> None:
+    found = Change(first, last, steps).gain
     assert found == (gain if gain is None else pytest.approx(gain))
+
+
+def relu_network(*, zero_last: bool) -> nn.Sequential:
+    """Residual blocks, the last weight of each 0, as Fixup starts them."""
+    blocks = [Residual(OrderedDict(first=nn.Linear(32, 32), act=nn.ReLU(), last=nn.Linear(32, 32))) for _ in range(3)]
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), *blocks, nn.Linear(32, 10))
+    initbench.initialize(model, "he_normal", generator=torch.Generator().manual_seed(0), bias="zeros")
+    for block in blocks if zero_last else ():
+        nn.init.zeros_(block.last.weight)  # type: ignore[arg-type, union-attr]
+    return model
+
+
+def test_branches_that_start_at_zero_are_no_end_of_the_signal_and_not_symmetric() -> None:
+    report = initbench.inspect(relu_network(zero_last=True), None, torch.randn(64, 32))
+    kinds = {verdict.kind for verdict in report.verdicts}
+    assert not kinds & {"symmetric", "no signal"}
+
+
+def test_fixup_whose_last_weight_is_zero_too_is_not_called_symmetric() -> None:
+    model = nn.Sequential(nn.Flatten(), relu_network(zero_last=False))
+    report = initbench.inspect(model, "fixup", torch.randn(64, 32))
+    assert "symmetric" not in report.verdict
+    assert "in the first step" in report.verdict
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_or_gradient_that_is_not_finite_is_not_healthy(bad: float) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(output, labels) * bad
+
+    report = initbench.inspect(model, "xavier", (torch.randn(20, 4), torch.arange(20) % 3), loss=loss)
+    assert report.verdict == "not finite: the loss is NaN or infinite"
+
+
+def test_where_no_gradient_comes_back_nothing_is_said_of_it() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                logits: torch.Tensor = self.last(torch.tanh(self.first(x)))
+            return logits
+
+    report = initbench.inspect(Frozen(), "xavier", torch.randn(20, 4))
+    assert "no gradient came back" in report.verdict
+    assert "does not depend on first.weight, last.weight" in report.notes[0]
+
+
+def test_one_unit_is_not_symmetric() -> None:
+    report = inspected("tanh", "xavier_normal", width=1)
+    assert "symmetric" not in report.verdict
+
+
+def test_one_sample_and_equal_samples_say_nothing_of_differences() -> None:
+    model = nn.Sequential(nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 3))
+    for batch in (torch.randn(1, 30), torch.randn(1, 30).expand(40, 30)):
+        report = initbench.inspect(model, "he_normal", batch.contiguous(), bias="zeros")
+        assert [verdict.kind for verdict in report.verdicts] == ["healthy"], report.verdict
+        assert report.notes
+
+
+class Recurrent(nn.Module):
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.rnn, self.out = nn.RNN(8, 32, batch_first=True, **options), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.out(self.rnn(x)[0][:, -1])
+        return logits
+
+
+@pytest.mark.parametrize(("scale", "kinds"), [(0.05, {"gradient vanishes"}), (3.0, {"explodes", "gradient explodes"})])
+def test_gradients_through_time(scale: float, kinds: set[str]) -> None:
+    model = Recurrent(nonlinearity="relu")
+    initbench.initialize(
+        model, "orthogonal_recurrent", generator=torch.Generator().manual_seed(0), activation="relu", bias="zeros"
+    )
+    with torch.no_grad():
+        model.rnn.weight_hh_l0 *= scale
+    batch = torch.randn(40, 20, 8)
+    batch[:, 0] = 0  # as the first row of an image is
+    found = {verdict.kind for verdict in initbench.inspect(model, None, batch).verdicts}
+    assert kinds <= found
+    assert not found & {"dies", "no signal", "healthy"}

@@ -19,8 +19,9 @@ from initbench.training import loop, train
 from initbench.training.signals import fixed_batch
 
 LAYER = LayerSignal(
-    name="fc1", kind="Linear", activation="relu", units=2, finite=1, pre_mean=0, pre_std=1, pre_rms=1, mean=0.4,
-    std=0.6, sample_std=0.6, saturated=None, dead=0, effective_rank=1.9, max_rank=2, histogram=None, delta_rms=0.1,
+    name="fc1", kind="Linear", activation="relu", units=2, values=2, step=None, finite=1, pre_mean=0, pre_std=1,
+    pre_rms=1, mean=0.4, std=0.6, sample_std=0.6, saturated=None, dead=0, effective_rank=1.9, max_rank=2,
+    histogram=None, delta_rms=0.1, delta_finite=1,
 )  # fmt: skip
 
 
@@ -181,17 +182,22 @@ def test_the_first_row_is_the_initialization_and_the_later_ones_are_not() -> Non
         assert weight.update_ratio == pytest.approx(0.1 * weight.grad_norm / float(parameter.detach().norm()), rel=1e-4)
 
 
-def test_a_training_that_diverges_keeps_the_rows_from_before() -> None:
+@pytest.mark.parametrize("every", [1, 1_000])
+def test_a_training_that_diverges_keeps_the_rows_from_before_and_one_of_its_end(every: int) -> None:
     settings = config(
-        model__activation="linear", train__optimizer="sgd", train__lr=100, train__epochs=50, train__signals=1
+        model__activation="linear", train__optimizer="sgd", train__lr=100, train__epochs=50, train__signals=every
     )
     _, rows, signals, divergence = trained(settings, dataset())
     assert divergence is not None
-    assert [row.epoch for row in signals] == list(range(divergence.epoch)) == [0, *(row.epoch for row in rows)]
-    assert len(signals) > 1
-    _, rows, signals, divergence = trained(config(init__scheme="normal:std=1e30", train__signals=1), dataset())
+    last = divergence.epoch
+    assert [row.epoch for row in rows] == list(range(1, last))
+    assert [row.epoch for row in signals] == (list(range(last + 1)) if every == 1 else [0, last])
+    assert last > 1
+    assert all(weight.finite == 1 for weight in signals[0].weights)
+    assert any(weight.finite < 1 for weight in signals[-1].weights)
+    _, rows, signals, divergence = trained(config(init__scheme="normal:std=1e30", train__signals=every), dataset())
     assert (rows, divergence) == ([], Divergence(epoch=1, step=1))
-    assert [row.epoch for row in signals] == [0]
+    assert [row.epoch for row in signals] == [0, 1]
 
 
 def test_the_seconds_of_an_epoch_leave_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,3 +214,54 @@ def test_the_seconds_of_an_epoch_leave_it_out(monkeypatch: pytest.MonkeyPatch) -
     assert len(signals) == 4
     assert [row.seconds for row in rows] == [0.0] * 3
     assert all(math.isfinite(row.train_loss) for row in rows)
+
+
+class CannotBeMeasured(nn.Module):
+    """Trains and evaluates, but raises in evaluation where a gradient is kept, as only a measurement does."""
+
+    def __init__(self, error: Exception, *, going_back: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.error = (type(error), error.args)
+        self.going_back = going_back
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.body(images)
+        if not self.training and torch.is_grad_enabled():
+            if not self.going_back:
+                self._raise(logits)
+            logits.register_hook(self._raise)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _raise(self, gradient: Tensor) -> None:
+        kind, said = self.error
+        raise kind(*said)
+
+
+@pytest.mark.parametrize("going_back", [False, True])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("no such kernel\nand a second line"), NotImplementedError("not in evaluation"), KeyError("cache"),
+        ValueError(), ZeroDivisionError("division by zero"), TypeError("no None"), AssertionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_module_that_cannot_be_measured_is_trained_all_the_same(error: Exception, going_back: bool) -> None:
+    (plain, history, none, _), (model, rows, signals, divergence) = (
+        trained(config(train__signals=every), dataset(), CannotBeMeasured(error, going_back=going_back))
+        for every in (0, 1)
+    )
+    assert (none, divergence) == ([], None)
+    assert [row.model_copy(update={"seconds": 0.0}) for row in rows] == [
+        row.model_copy(update={"seconds": 0.0}) for row in history
+    ]
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in model.state_dict().items())
+    assert [row.epoch for row in signals] == [0, 1, 2, 3]
+    for row in signals:
+        assert (row.layers, row.weights) == ((), ())
+        assert row.problem
+        assert "\n" not in row.problem
+        assert (str(error).strip("'").splitlines() or [type(error).__name__])[0] in row.problem
+        assert SignalRow.model_validate_json(row.model_dump_json()) == row

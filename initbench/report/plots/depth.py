@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 
 from initbench.report.plots.figure import colour, fit_axis, marker, numbers, plain, quiet
-from initbench.report.signal_axes import evenly
 from initbench.results import Inspection, LayerSignal
+from initbench.spacing import evenly
 
 MOST_TICKS = 10
 MOST_CHARACTERS = 8  # of a layer's name under an axis
@@ -66,11 +66,18 @@ def _finish(axes: Axes, inspection: Inspection, drawn: Sequence[float | None], t
     axes.set_title(title, fontsize=10, pad=16)
     axes.text(0.5, 1.02, key, ha="center", va="bottom", fontsize=7.5, color="0.3", transform=axes.transAxes)
     fit_axis(axes, drawn)
-    layers = max((report.layers for report in inspection.reports), key=len, default=())
+    _name_layers(axes, max((report.layers for report in inspection.reports), key=len, default=()))
+
+
+def _name_layers(axes: Axes, layers: Sequence[LayerSignal]) -> None:
+    """Write under the axis the layers' names; of a recurrent layer's steps their numbers; else the layers' numbers."""
     ticks = evenly(len(layers), MOST_TICKS)
-    if all(len(layers[tick].name) <= MOST_CHARACTERS for tick in ticks):
-        axes.set_xticks([tick + 1 for tick in ticks], [plain(layers[tick].name) for tick in ticks])
+    steps = any(row.step is not None for row in layers)
+    names = [layers[tick].name if layers[tick].step is None else str(layers[tick].step) for tick in ticks]
+    if all(len(name) <= MOST_CHARACTERS for name in names):
+        axes.set_xticks([tick + 1 for tick in ticks], [plain(name) for name in names])
+        axes.set_xlabel("step" if steps else "", fontsize=8)
     else:
         axes.set_xticks([tick + 1 for tick in ticks])
-        axes.set_xlabel("layer", fontsize=8)
+        axes.set_xlabel("layer or step" if steps else "layer", fontsize=8)
     axes.set_xlim(0.8, max(len(layers), 1) + 0.2)

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from initbench.report.plots.figure import fit_axis, numbers, plain, quiet
-from initbench.report.signal_axes import evenly
+from initbench.report.plots.figure import fit_axis, numbers, plain, quiet, wrapped
+from initbench.report.training_signals import measured
 from initbench.results import SignalRow
+from initbench.spacing import evenly
 
 SHADES = "viridis"
 LIGHTEST = 0.92  # of the colours, which end in a yellow that is hard to see
@@ -39,10 +40,14 @@ class Panel:
 
 
 def epochs_figure(rows: Sequence[SignalRow], title: str) -> Figure:
-    """Return a figure of std, std between inputs, saturated and dead shares (if any), gradient norm by epoch."""
+    """Return a figure of std, std between inputs, saturated and dead shares (if any), gradient norm by epoch.
+
+    Epochs at which nothing could be measured are left out.
+    """
+    rows = measured(rows)
     panels = [panel for panel in _panels(rows) if not (panel.shares and panel.empty)]
     figure = Figure(figsize=(PANEL[0] * len(panels), PANEL[1] + 0.4), layout="constrained")
-    figure.suptitle(plain(title, int(12 * PANEL[0] * len(panels))), fontsize=10)
+    figure.suptitle(wrapped(title, int(12 * PANEL[0] * len(panels))), fontsize=10)
     epochs = [row.epoch for row in rows]
     last = {panel.of: index for index, panel in enumerate(panels)}
     for index, axes in enumerate(figure.subplots(1, len(panels), squeeze=False)[0]):
@@ -84,6 +89,9 @@ def _draw(axes: Axes, panel: Panel, epochs: Sequence[int]) -> None:
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel("epoch", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    fit_axis(axes, [value for values in panel.lines.values() for value in values])
+    if len(epochs) == 1:
+        axes.set_xticks(epochs)
     if panel.shares:
         axes.set_ylim(-0.02, 1.02)
+    else:
+        fit_axis(axes, [value for values in panel.lines.values() for value in values])

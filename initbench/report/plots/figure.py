@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from initbench.atomic import write_atomically
 from initbench.errors import InitbenchError, UsageError
@@ -29,7 +31,8 @@ DPI = 150
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FARTHEST = 1e300  # what is drawn of larger numbers, beyond which matplotlib overflows
-LOG_FROM = 100  # times the smallest value: above, an axis is logarithmic
+HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.5, foreground="white")]  # around text on a picture
+LOG_FROM = 10  # times the smallest value: above, an axis is logarithmic
 
 
 def check_format(path: Path) -> str:
@@ -82,13 +85,18 @@ def plain(text: str, most: int = 0) -> str:
     return text.replace("$", r"\$")
 
 
+def wrapped(text: str, width: int) -> str:
+    """Return `text` as `plain`, broken between its words into lines of at most `width` characters."""
+    return "\n".join(map(plain, textwrap.wrap(text, max(width, 1))))
+
+
 def numbers(values: Iterable[float | None]) -> list[float]:
     """Return the values with NaN, which leaves a gap in a line, for None."""
     return [math.nan if value is None else min(value, FARTHEST) for value in values]
 
 
 def fit_axis(axes: Axes, values: Iterable[float | None]) -> None:
-    """Give `axes` a y axis for `values`, none of them negative: from 0, logarithmic if they span more than two decades.
+    """Give `axes` a y axis for `values`, none of them negative: from 0, logarithmic if they span more than a decade.
 
     Where no value is known it says so. A 0 is no point of a logarithmic axis: it leaves a gap.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -10,14 +11,17 @@ from matplotlib.figure import FigureBase
 from initbench.activations import BOUNDS
 from initbench.report.bars import rebinned
 from initbench.report.compact import axis_end, compact
-from initbench.report.plots.figure import colour, plain
-from initbench.report.signal_axes import Axis, drawn_layers, evenly, layer_of, scheme_name, signal_axes
-from initbench.results import Inspection, LayerSignal, SignalReport
+from initbench.report.plots.figure import HALO, colour, plain
+from initbench.report.signal_axes import Axis, drawn_layers, layer_of, scheme_name, signal_axes
+from initbench.results import Histogram, Inspection, LayerSignal, SignalReport
+from initbench.spacing import evenly
 
 MOST_LAYERS = 10
-BARS = 48
+BARS = 49  # odd, so that the middle of an axis is within a bar
 TITLE = 16  # characters above a column
 SIDES: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
+MOST_BEYOND = 0.2  # share of a layer's activations beyond the axis, above which it is said
+_PARTS = re.compile(r"[^\s._/]*[\s._/]*")  # of a layer's label: it may break after each
 HEADROOM = 1.3  # times the highest bar: the annotation stands above it
 
 
@@ -63,6 +67,7 @@ def _draw_cell(panel: Axes, layer: LayerSignal | None, axes: dict[str | None, Ax
         panel.text(0.5, 0.5, said, ha="center", va="center", fontsize=7, color="0.5", transform=panel.transAxes)
         return
     low, high = axes[layer.activation]
+    _name_beyond(panel, layer, low, high)
     if low < high:
         width = high / BARS - low / BARS
         panel.stairs(shares, [low + index * width for index in range(BARS + 1)], fill=True, color=shade)
@@ -71,6 +76,37 @@ def _draw_cell(panel: Axes, layer: LayerSignal | None, axes: dict[str | None, Ax
         for tick, side in zip(panel.get_xticklabels(), SIDES, strict=True):
             tick.set_horizontalalignment(side)  # so that neighbours do not touch
     panel.text(0.5, 0.98, f"std {compact(layer.std)}", ha="center", va="top", fontsize=7, transform=panel.transAxes)
+
+
+def _name_beyond(panel: Axes, layer: LayerSignal, low: float, high: float) -> None:
+    """Write beside an outermost bar the share of activations beyond the axis, where much of the bar stands for them."""
+    if layer.histogram is None:
+        return
+    for share, side, x in zip(beyond(layer.histogram, low, high), ("left", "right"), (0.06, 0.94), strict=True):
+        if share > MOST_BEYOND:
+            panel.text(
+                x, 0.8, f"{100 * share:.0f} %\nbeyond",
+                ha=side, va="top", fontsize=6, color="0.25", path_effects=HALO, transform=panel.transAxes,
+            )  # fmt: skip
+
+
+def beyond(histogram: Histogram, low: float, high: float) -> tuple[float, float]:
+    """Return the shares of a histogram's counts below `low` and above `high`, each bin's spread evenly over it."""
+    counts, total = histogram.counts, sum(histogram.counts) or 1
+    if histogram.low == histogram.high:
+        return float(histogram.low < low), float(histogram.low > high)
+    step = histogram.high / len(counts) - histogram.low / len(counts)
+    below = above = 0.0
+    for index, count in enumerate(counts):
+        start, end = histogram.low + index * step, histogram.low + (index + 1) * step
+        below += count * _part(start, min(end, low), step)
+        above += count * _part(max(start, high), end, step)
+    return below / total, above / total
+
+
+def _part(start: float, end: float, step: float) -> float:
+    """Return the part of a bin of width `step` that goes from `start` to `end`, 0 where that is no way."""
+    return min((end - start) / step, 1.0) if end > start and step > 0 else 0.0
 
 
 def _ticks(low: float, high: float, *, bounded: bool) -> list[str]:
@@ -101,7 +137,16 @@ def _name_scheme(panel: Axes, report: SignalReport, row: int) -> None:
 
 
 def _title(inspection: Inspection, name: str) -> str:
-    """Return the layer's name with its activation, where both fit above a column."""
+    """Return the layer's name with its activation, broken where names may be, so that it fits above a column."""
     layers = (layer_of(report, name) for report in inspection.reports)
     label = next(layer.label for layer in layers if layer)
-    return plain(label if len(label) <= TITLE else name, TITLE)
+    return "\n".join(plain(line, TITLE) for line in _broken(label))
+
+
+def _broken(label: str) -> list[str]:
+    """Return the lines of a layer's label: no longer than TITLE, but for parts that have no place to break at."""
+    lines = [""]
+    for part in _PARTS.findall(label):
+        fits = len((lines[-1] + part).rstrip()) <= TITLE
+        lines = [*lines[:-1], lines[-1] + part] if fits else [*lines, part]
+    return [line.strip() for line in lines if line.strip()]

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from initbench.report.plots.depth import draw_gradient, draw_pre_activations, draw_std
-from initbench.report.plots.figure import colour, marker, plain
+from initbench.report.plots.figure import colour, marker, wrapped
 from initbench.report.plots.histograms import draw_histograms, drawn_names
 from initbench.report.signals_view import caption
 from initbench.results import Inspection
@@ -25,7 +25,7 @@ def inspection_figure(inspection: Inspection) -> Figure:
     grid_height = min(CELL[1] * len(inspection.reports), MOST_HIGH) + 0.4
     width, height = max(grid_width, PANEL[0] * panels), grid_height + PANEL[1] + 0.4
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(plain(caption(inspection), int(13 * width)), fontsize=9)
+    figure.suptitle(wrapped(caption(inspection), int(13 * width)), fontsize=9)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[grid_height, PANEL[1]])[:, 0]
     draw_histograms(top, inspection)
     below = bottom.subplots(1, panels)
@@ -57,6 +57,7 @@ def _draw_phase(axes: Axes, inspection: Inspection, activation: str) -> None:
     draw_phase(axes, phase_diagram(activation, sigma_w=(float(first), float(last))))
     axes.set_title(f"phases of {activation}", fontsize=10, pad=16)
     axes.tick_params(labelsize=8)
+    axes.legend(loc="upper left", fontsize=6, framealpha=0.85, handlelength=1.4, labelspacing=0.3)
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     for index, report in enumerate(inspection.reports):
         if report.theory is None:
