@@ -23,7 +23,8 @@ LAYER = LayerSignal(
 )  # fmt: skip
 WEIGHT = WeightSignal(
     name="fc1.weight", shape=(2, 3), scheme=None, formula=None, fan_in=3, fan_out=2, gain=None, target_std=None, mean=0,
-    std=1, finite=1, symmetry=0.1, used=True, grad_norm=2, grad_std=1, grad_symmetry=0, grad_column_symmetry=0, update_ratio=1e-3,
+    std=1, finite=1, symmetry=0.1, used=True, grad_norm=2, grad_std=1, grad_symmetry=0,
+    grad_column_symmetry=0, update_ratio=1e-3,
 )  # fmt: skip
 SIGNALS = [SignalRow(epoch=epoch, layers=(LAYER,), weights=(WEIGHT,)) for epoch in (0, 5)]
 
