@@ -196,7 +196,7 @@ def stand_in_panel(event: Planned) -> Panel:
     asked, name = event.dataset.stand_in_for, event.dataset.name
     text = (
         f"{asked} is neither on disk nor reachable: training on {name} instead"
-        f" ({event.dataset.train_size:,} training and {event.dataset.test_size:,} test images)."
+        f" ({cells.sizes(event.dataset)})."
         f" Every number below is about {name}. Get the real data with `initbench data fetch {asked}`,"
         " or make this an error with --no-fallback."
     )
@@ -212,7 +212,7 @@ def header(event: Planned) -> Table:
         "data": _settings(event.config["data"]),
         "train": _settings(event.config["train"]),
         "device": event.device if event.config["device"] != "auto" else f"{event.device} (auto)",
-        "dataset": f"{cells.dataset(dataset)}, {dataset.train_size:,} training and {dataset.test_size:,} test images",
+        "dataset": f"{cells.dataset(dataset)}, {cells.sizes(dataset)}",
         "parameters": f"{event.parameters:,}",
         "runs": f"{event.runs} of {event.epochs} epochs each" if event.runs > 1 else "",
         "seed" if len(event.seeds) == 1 else "seeds": _seeds(event.seeds),
