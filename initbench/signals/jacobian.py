@@ -27,7 +27,7 @@ from initbench.spacing import evenly
 
 STEPS = 24
 PROBED_ENTRIES = 8192  # a spectrum is a mean over so many samples x units: about 1 % of sampling error in the mean,
-MOST_PROBES = 512  # which is 2 to 3 % for fewer than 16 units
+FEWEST_PROBES, MOST_PROBES = 4, 512  # which is 2 to 3 % for fewer than 16 units
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Product = Callable[[Tensor], Tensor]
 
@@ -38,22 +38,27 @@ def jacobians(
     """Return the spectrum of dz_l / dz_(l-1) for `wanted` of the hidden rows at most; one sample a probe."""
     hidden = list(rows)[:-1]
     pairs = [(hidden[index], hidden[index + 1]) for index in evenly(len(hidden) - 1, wanted)]
-    if not pairs:
-        return {}
-    fewest = min(rows[name]["units"] for pair in pairs for name in pair)
-    probes = min(MOST_PROBES, max(4, math.ceil(PROBED_ENTRIES / fewest)))
-    kept = _Kept({name for pair in pairs for name in pair}, probes)
-    # attention's fused kernels have no second derivative, which J u takes
-    with watched(model, kept), misfits(), sdpa_kernel(SDPBackend.MATH):
-        model(images[torch.arange(probes) % len(images)])
     generator = generator or torch.Generator().manual_seed(0)
     found: dict[str, Spectrum | None] = {}
-    for before, after in pairs:
-        inputs, outputs = kept.values[before], kept.values[after]
-        if inputs.requires_grad and len(inputs) == len(outputs) == probes:
-            with contextlib.suppress(RuntimeError):  # an operation of a user's that cannot be differentiated twice
-                found[after] = spectrum(inputs, outputs, generator)
+    by_probes: dict[int, list[tuple[str, str]]] = {}
+    for pair in pairs:
+        by_probes.setdefault(_probes(min(rows[name]["values"] for name in pair)), []).append(pair)
+    for probes, some in by_probes.items():
+        kept = _Kept({name for pair in some for name in pair}, probes)
+        # attention's fused kernels have no second derivative, which J u takes
+        with watched(model, kept), misfits(), sdpa_kernel(SDPBackend.MATH):
+            model(images[torch.arange(probes) % len(images)])
+        for before, after in some:
+            inputs, outputs = kept.values[before], kept.values[after]
+            if inputs.requires_grad and len(inputs) == len(outputs) == probes:
+                with contextlib.suppress(RuntimeError):  # an operation of a user's that has no second derivative
+                    found[after] = spectrum(inputs, outputs, generator)
     return found
+
+
+def _probes(size: int) -> int:
+    """Return how many samples to probe where the smaller side of a Jacobian has `size` entries."""
+    return min(MOST_PROBES, max(FEWEST_PROBES, math.ceil(PROBED_ENTRIES / size)))
 
 
 class _Kept:

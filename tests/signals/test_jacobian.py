@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initbench.signals.jacobian import lanczos, spectrum
+from initbench.signals.measure import measure
 
 SAMPLES = 32
 
@@ -110,3 +111,22 @@ def test_as_many_steps_as_dimensions_give_the_eigenvalues() -> None:
     for of_one in values:
         torch.testing.assert_close(of_one, exact, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(weights.sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_wide_layers_need_few_probes_also_where_their_channels_are_few() -> None:
+    """8 channels of 16 x 16 positions are 2048 values: 4 samples, not the 512 that 8 units would need."""
+    seen: list[int] = []
+
+    class Counted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.requires_grad or torch.is_grad_enabled():
+                seen.append(len(x))
+            return x
+
+    model = nn.Sequential(
+        Counted(), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(2048, 10), nn.ReLU(), nn.Linear(10, 5),
+    )  # fmt: skip
+    found = measure(model, torch.randn(40, 1, 16, 16), torch.arange(40) % 5, jacobians=4)
+    assert seen == [40, 4, 512]  # the way back, the convolutions, the Linear layer of 10 units
+    assert [layer.jacobian is not None for layer in found.layers] == [False, True, True, False]
