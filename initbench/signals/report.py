@@ -49,7 +49,7 @@ def report(
         theory=of_network,
         no_theory=no_theory,
         verdicts=verdicts(layers, weights, measurement.loss, even_odds=even_odds, inputs_differ=_differ(images)),
-        notes=tuple(_notes(images, layers, weights)),
+        notes=tuple(_notes(model, images, layers, weights)),
     )
 
 
@@ -61,7 +61,9 @@ def _differ(images: Tensor) -> bool:
     return len(images) > 1 and not bool((images == images[:1]).all())
 
 
-def _notes(images: Tensor, layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]) -> Iterator[str]:
+def _notes(
+    model: nn.Module, images: Tensor, layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]
+) -> Iterator[str]:
     if images.is_floating_point() and not images.isfinite().all():
         yield "the input itself has NaN or infinite values"
     if len(images) == 1:
@@ -73,6 +75,10 @@ def _notes(images: Tensor, layers: Sequence[LayerSignal], weights: Sequence[Weig
         yield "all inputs are alike: nothing can be said of the differences between them"
     if any(layer.step is not None for layer in layers):
         yield "of a recurrent layer: the state at some of its steps, and the gradient at its input there"
+    shown = {layer.name.partition(",")[0] for layer in layers}
+    unseen = [name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase) and name not in shown]
+    if unseen and "" not in unseen:
+        yield f"not seen: the states of {', '.join(unseen)}: unused, or given a packed sequence or one without a batch"
     unused = [weight.name for weight in weights if not weight.used]
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""

@@ -7,6 +7,7 @@ when it is there, and given free.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def watched(model: nn.Module, visitor: Visitor) -> Iterator[None]:
     for name, module in layers(model):
         shown = name or type(module).__name__
         if isinstance(module, nn.RNNBase):
-            hooks.append(module.register_forward_pre_hook(_begun_in(watch, shown)))
+            hooks.append(module.register_forward_pre_hook(_begun_in(watch, shown), with_kwargs=True))
         hooks.append(module.register_forward_hook(_shown_to(watch, shown)))
     try:
         with watch:
@@ -94,6 +95,16 @@ class _Watch(TorchFunctionMode):
         self._place = 0
         self._waiting: list[tuple[Use, Tensor]] = []
         self._steps: list[Use] = []
+        self._before: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+
+    def before(self, value: Any) -> None:
+        """Take note that a tensor, as it is now, was there before the layers that wait."""
+        if isinstance(value, Tensor):
+            self._before[id(value)] = weakref.ref(value), _version(value)
+
+    def _was_before(self, value: Tensor) -> bool:
+        seen, version = self._before.get(id(value), (None, 0))
+        return seen is not None and seen() is value and version == _version(value)
 
     def layer(self, name: str, owner: nn.Module, output: Any) -> None:
         """Take note that a layer was used."""
@@ -133,6 +144,7 @@ class _Watch(TorchFunctionMode):
     def _show(self, index: int) -> None:
         """Show what comes out of a layer that no activation has followed."""
         use, value = self._waiting.pop(index)
+        self.before(value)
         self.visitor.pre_activation(use, value)
         self.visitor.activation(use, value)
 
@@ -165,9 +177,14 @@ class _Watch(TorchFunctionMode):
         for index, (_, value) in enumerate(self._waiting):
             if value is given:
                 return index
-        if not self._waiting or isinstance(given, nn.Parameter):
+        if not self._waiting or isinstance(given, nn.Parameter) or self._was_before(given):
             return None
         return len(self._waiting) - 1 if given.numel() == self._waiting[-1][1].numel() else None
+
+
+def _version(value: Tensor) -> int:
+    """Return how often a tensor was changed in place; inference tensors do not count it."""
+    return 0 if value.is_inference() else value._version
 
 
 def _steps_first(owner: nn.RNNBase, value: Tensor) -> Tensor:
@@ -175,17 +192,24 @@ def _steps_first(owner: nn.RNNBase, value: Tensor) -> Tensor:
     return value.transpose(0, 1) if owner.batch_first and value.dim() == 3 else value
 
 
-def _begun_in(watch: _Watch, name: str) -> Callable[[nn.Module, Any], Any]:
-    def begin(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-        if not isinstance(module, nn.RNNBase) or not inputs or not isinstance(inputs[0], Tensor):
-            return None  # a packed sequence: its states are not shown
-        return watch.sequence(name, module, inputs[0]), *inputs[1:]
+def _begun_in(watch: _Watch, name: str) -> Callable[[nn.Module, Any, Any], Any]:
+    def begin(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        value = inputs[0] if inputs else named.get("input")
+        if not isinstance(module, nn.RNNBase) or not isinstance(value, Tensor) or value.dim() != 3:
+            return None  # a packed sequence, or one without a batch: its states are not shown
+        value = watch.sequence(name, module, value)
+        return ((value, *inputs[1:]), named) if inputs else (inputs, {**named, "input": value})
 
     return begin
 
 
 def _shown_to(watch: _Watch, name: str) -> Callable[[nn.Module, Any, Any], None]:
-    return lambda module, inputs, output: watch.layer(name, module, output)
+    def show(module: nn.Module, inputs: Any, output: Any) -> None:
+        for value in inputs:
+            watch.before(value)
+        watch.layer(name, module, output)
+
+    return show
 
 
 def _described(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
@@ -38,7 +39,7 @@ def verdicts(
     found = list(_not_finite(layers, weights, loss))
     if not found:
         forward = _forward(gains.hidden(layers), layers, inputs_differ, bool(weights and weights[-1].grad_norm))
-        found = [*_symmetric(weights), *forward, *_backward(layers), *_confident(loss, even_odds)]
+        found = [*_symmetric(weights), *forward, *_backward(layers, weights), *_confident(loss, even_odds)]
         if all(verdict.kind == "keeps a spread" for verdict in found):
             found = [_healthy(layers), *found]
     return tuple(found)
@@ -220,11 +221,25 @@ def _is_less(change: gains.Change) -> bool:
     return change.total is not None and change.gain is not None and (change.total < LESS or change.gain < PER_LAYER)
 
 
-def _backward(layers: Sequence[LayerSignal]) -> Iterator[Verdict]:
+def _cancels(layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]) -> bool:
+    """Return whether the last weight sends back nothing but rounding: its columns are alike, the classes' sum to 0."""
+    if len(layers) < 2 or not weights:
+        return False
+    (below, out), last = layers[-2:], weights[-1]
+    if last.mean is None or last.std is None:
+        return False
+    if below.step is not None or not below.delta_rms or not out.delta_rms or below.saturated:
+        return False
+    size = math.hypot(last.mean, last.std)
+    return below.delta_rms < ROUNDING * size * out.delta_rms
+
+
+def _backward(layers: Sequence[LayerSignal], weights: Sequence[WeightSignal]) -> Iterator[Verdict]:
     rows = [row for row in gains.reached(layers) if row.delta_rms is not None]
     unreached = list(takewhile(lambda row: row.delta_rms == 0, rows))
-    if unreached:
-        text = f"no gradient reaches {_name(unreached[-1])} in the first step: it is 0 there"
+    if unreached or (rows and _cancels(layers, weights)):
+        last, left = (unreached[-1], "it is 0") if unreached else (rows[-1], "only rounding is left")
+        text = f"no gradient reaches {_name(last)} in the first step: {left} there"
         yield Verdict(kind="gradient vanishes", text=text)
         return
     change = gains.gradient_change(layers)
@@ -251,7 +266,7 @@ def _times(factor: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return "less than 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _share(share: float) -> str:

@@ -120,6 +120,60 @@ def test_the_pre_activation_is_seen_before_it_is_overwritten() -> None:
     assert (post >= 0).all()
 
 
+class Several(nn.Module):
+    """Linear layers of one width, named a, b, c, ..., used as `how` says."""
+
+    def __init__(self, how: Any) -> None:
+        super().__init__()
+        for name in "abcdef":
+            setattr(self, name, nn.Linear(4, 4))
+        self.how = how
+
+    def forward(self, x: Tensor) -> Any:
+        return self.how(self, x)
+
+
+def six_first(m: Any, x: Tensor) -> Tensor:
+    a, b, c, d, e, f = (layer(x) for layer in (m.a, m.b, m.c, m.d, m.e, m.f))
+    return a.tanh() + b.sigmoid() + c.relu() + functional.gelu(d) + functional.silu(e) + functional.elu(f)
+
+
+def of_the_input(m: Any, x: Tensor) -> Tensor:
+    h = m.a(x)
+    return x.tanh() + m.b(h) + h.relu()
+
+
+def in_place_sum(m: Any, x: Tensor) -> Any:
+    h = m.a(x).relu()
+    h += m.b(h)
+    return m.c(torch.tanh(h))
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (six_first, [("a", None), ("b", None), ("c", "relu"), ("d", "gelu"), ("e", "silu"), ("f", "elu")]),
+        (of_the_input, [("a", "relu"), ("b", None)]),
+        (in_place_sum, [("a", "relu"), ("b", "tanh"), ("c", None)]),
+    ],
+)
+def test_an_activation_is_no_other_layers(how: Any, expected: list[tuple[str, str | None]]) -> None:
+    assert rows(Several(how), torch.randn(3, 4)) == expected
+
+
+def test_a_recurrent_layers_input_may_be_a_keyword_or_without_a_batch() -> None:
+    by_keyword = Several(lambda m, x: m.r(input=x)[0])
+    by_keyword.r = nn.GRU(4, 4)
+    assert rows(by_keyword, torch.randn(3, 2, 4)) == [
+        ("r, step 1", "tanh"),
+        ("r, step 2", "tanh"),
+        ("r, step 3", "tanh"),
+    ]
+    alone = Several(lambda m, x: m.a(m.r(x)[0]))
+    alone.r = nn.GRU(4, 4)
+    assert rows(alone, torch.randn(3, 4)) == [("a", None)]
+
+
 def test_a_layer_that_is_used_three_times_has_three_rows() -> None:
     layer = nn.Linear(4, 4)
     model = nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), layer)

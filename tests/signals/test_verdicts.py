@@ -159,6 +159,30 @@ def test_where_no_gradient_comes_back_nothing_is_said_of_it() -> None:
     assert "does not depend on first.weight, last.weight" in report.notes[0]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 10])
+def test_gradients_that_cancel_are_not_taken_for_gradients(depth: int) -> None:
+    """The columns of a constant last weight are alike, and the gradients of the classes sum to 0."""
+    report = inspected("relu", "constant:val=0.1", depth=depth, bias="default")
+    assert "healthy" not in report.verdict
+    assert "gradient explodes" not in report.verdict
+    assert f"no gradient reaches layer {2 * depth - 2} in the first step: only rounding is left there" in report.verdict
+
+
+def test_recurrent_layers_that_are_not_seen_are_noted() -> None:
+    class Alone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.r, self.out = nn.GRU(8, 6), nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.out(self.r(x)[0])
+            return logits
+
+    report = initbench.inspect(Alone(), "xavier", torch.randn(20, 8))
+    assert [layer.name for layer in report.layers] == ["out"]
+    assert "not seen: the states of r" in report.notes[0]
+
+
 def test_one_unit_is_not_symmetric() -> None:
     report = inspected("tanh", "xavier_normal", width=1)
     assert "symmetric" not in report.verdict
