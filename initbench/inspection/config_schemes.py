@@ -18,6 +18,7 @@ from initbench.errors import UsageError
 from initbench.events import Emit, InitStep
 from initbench.initial import activation_of, initialize_model, tried_model
 from initbench.inspection.measured import measured, shape_text
+from initbench.report.compact import counted
 from initbench.results import Inspection, SignalReport
 from initbench.schemes import distinct, parse
 from initbench.threads import torch_threads
@@ -77,16 +78,12 @@ def _input(config: Config, data_dir: Path | None, device: torch.device, emit: Em
     asked = config.inspect
     if asked.input == GAUSSIAN:
         dataset = _gaussian(asked.samples, asked.shape, seeds.stream(config.seed, "signals", GAUSSIAN))
-        return dataset, f"{_counted(asked.samples, 'input')} N(0, 1) of shape {shape_text(dataset.train_images)}"
+        return dataset, f"{counted(asked.samples, 'input')} N(0, 1) of shape {shape_text(dataset.train_images)}"
     values = config.to_dict()
     named = make_config({**values, "data": {**values["data"], "name": asked.input or config.data.name}})
     dataset = load_dataset(named, data_dir, device, emit)
     count = min(asked.samples, len(dataset.train_labels))
-    return dataset, f"{_counted(count, 'training image')} of {dataset.name}"
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'s' if count > 1 else ''}"
+    return dataset, f"{counted(count, 'training image')} of {dataset.name}"
 
 
 def _gaussian(samples: int, shape: tuple[int, ...], generator: Generator) -> Dataset:

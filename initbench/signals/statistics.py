@@ -24,7 +24,8 @@ RECTIFIERS = ("relu", "relu6")
 class Scaled:
     """A tensor as values times `scale`: 1, or its largest magnitude where no float32 could hold that one's square.
 
-    `finite` is the share of entries that are neither NaN nor infinite; where it is not 1 there are no values.
+    `finite` is the share of entries that are neither NaN nor infinite; where it is not 1 there are no values. `low` and
+    `high` are the smallest and the largest entry.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -115,7 +116,8 @@ def histogram(value: Tensor, scaled: Scaled) -> Histogram | None:
     finite = value if scaled.finite == 1 else value[value.isfinite()]
     if not finite.numel():
         return None
-    low, high = (float(end) for end in torch.aminmax(finite))
+    ends = scaled if scaled.finite == 1 else Scaled(finite)
+    low, high = ends.low, ends.high
     if not low < high:
         return Histogram(low=low, high=high, counts=(finite.numel(),))
     if not math.isfinite(high - low):
