@@ -24,8 +24,8 @@ types: $(VENV)/installed-dev
 tests: $(VENV)/installed-dev
 	$(BIN)/pytest -n 2
 
-benchmark: $(VENV)/installed
-	$(BIN)/python benchmarks/training_loop.py
+benchmark: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/throughput.py
 
 results: $(VENV)/installed
 	$(BIN)/python benchmarks/readme_results.py

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import rbm
 import torch
-import training_loop
 from readme import replace
 
 import initbench
@@ -53,7 +52,6 @@ EXPERIMENTS = {
 def main() -> None:
     """Train, and replace the tables."""
     os.chdir(ROOT)
-    replace("results: benchmark", f"```text\n{training_loop.report(rounds=9)}\n```")
     replace("results: rbm", f"```text\n{rbm.report(5, rbm.Budget(iterations=10, images=10_000, batch_size=10))}\n```")
     comparison = initbench.compare(["xavier", "he", "normal"], config={"data": {"fallback": "none"}}, jobs=JOBS)
     write_atomically(PICTURE, render(comparison, "svg"))

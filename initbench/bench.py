@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initbench import events
+import torch
+
+from initbench import estimate, events
 from initbench.config import Config, ConfigLike, make_config, resolve_config
 from initbench.errors import UsageError
 from initbench.events import Emit
-from initbench.execute import executor_for
-from initbench.plan import plan
+from initbench.execute import Lost, executor_for
+from initbench.plan import Plan, plan
 from initbench.results import Comparison, RunResult
 from initbench.schemes import distinct, parse
 from initbench.store import Store
 from initbench.summary import summarize
-from initbench.work import Job, Places, execute_job
+from initbench.work import Finished, Job, Task, execute_task, lost, tasks_of
 
 TARGET_ACCURACY = 0.97  # what an MLP reaches on MNIST within a few epochs
 DEFAULT_RUNS_DIR = "runs"
+START_S = {"inline": 0.0, "processes": estimate.WORKER_START_S, "ray": 2 * estimate.WORKER_START_S}
+WAITING = 2  # runs that may wait for the disk
+WORTH_CALIBRATING = 1_000_000  # images seen in training, all runs together: some ten seconds of the default model
+
+
+@dataclass(frozen=True)
+class _How:
+    """How and where runs are executed and kept: no number depends on it, but the times do."""
+
+    runs_dir: str | Path | None
+    data_dir: str | Path | None
+    fresh: bool
+    emit: Emit
+    jobs: int = 1
+    executor: str = "auto"
+    ray_address: str | None = None
+    stack: int | None = None
+    shard: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.jobs < 1 or (self.stack is not None and self.stack < 1):
+            raise UsageError(f"jobs={self.jobs}, stack={self.stack}: give 1 or more.")
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise UsageError(f"shard={self.shard}: give (k, n), the k-th of n parts, k from 1 to n.")
+
+    def executor_name(self, tasks: int) -> str:
+        """Return the executor that `auto` means for so many tasks."""
+        if self.executor != "auto":
+            return self.executor
+        return "ray" if self.ray_address else "processes" if min(self.jobs, tasks) > 1 else "inline"
 
 
 def run(
@@ -38,7 +74,7 @@ def run(
     """
     resolved = resolve_config(config)
     label = parse(resolved.init.scheme).label
-    [(_, result)] = _execute({label: [resolved]}, _places(data_dir, runs_dir), 1, fresh, emit)
+    [(_, result)] = _prepare({label: [resolved]}, _How(runs_dir, data_dir, fresh, emit)).executed()
     return result
 
 
@@ -48,6 +84,9 @@ def compare(
     config: ConfigLike = None,
     seeds: int | Sequence[int] = 10,
     jobs: int = 1,
+    executor: str = "auto",
+    ray_address: str | None = None,
+    stack: int | None = None,
     target_accuracy: float = TARGET_ACCURACY,
     runs_dir: str | Path | None = DEFAULT_RUNS_DIR,
     data_dir: str | Path | None = None,
@@ -56,33 +95,78 @@ def compare(
 ) -> Comparison:
     """Train every scheme on the same seeds and compare them pair by pair.
 
-    `seeds` is a number of seeds, counted up from the config's, or the seeds themselves. `jobs` worker processes share
-    the work; the numbers do not depend on how many (with `jobs` > 1, the calling script needs the usual
-    `if __name__ == "__main__"`). Runs that `runs_dir` holds already are not trained again, unless `fresh`.
+    `seeds` is a number of seeds, counted up from the config's, or the seeds themselves. `jobs` workers share the work:
+    processes here, or on a Ray cluster with `executor="ray"` (one of its own, or that at `ray_address`); the numbers do
+    not depend on it (with worker processes, the calling script needs the usual `if __name__ == "__main__"`). With
+    `train.engine: stacked` at most `stack` replicas are trained as one computation. Runs that `runs_dir` holds already
+    are not trained again, unless `fresh`.
     Raises UsageError for unknown or equal schemes, and SchemeError, before any training, for one that does not fit.
     """
-    if jobs < 1 or not 0 <= target_accuracy <= 1:
-        raise UsageError(f"jobs={jobs}, target_accuracy={target_accuracy}: give 1 or more, and a fraction from 0 to 1.")
+    if not 0 <= target_accuracy <= 1:
+        raise UsageError(f"target_accuracy={target_accuracy}: give a fraction from 0 to 1.")
+    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack)
+    base = resolve_config(config)
+    prepared = _prepare(_configs(schemes, base, seeds), how)
+    results: dict[str, list[RunResult]] = {job.label: [] for job in prepared.jobs}
+    for label, result in prepared.executed():
+        results[label].append(result)
+    reused = len(prepared.stored)
+    return summarize(results, config=_shared(base), target_accuracy=target_accuracy, reused=reused)
+
+
+def train_shard(
+    schemes: Sequence[str],
+    *,
+    shard: tuple[int, int],
+    config: ConfigLike = None,
+    seeds: int | Sequence[int] = 10,
+    jobs: int = 1,
+    executor: str = "auto",
+    ray_address: str | None = None,
+    stack: int | None = None,
+    runs_dir: str | Path = DEFAULT_RUNS_DIR,
+    data_dir: str | Path | None = None,
+    fresh: bool = False,
+    emit: Emit = events.warn,
+) -> list[RunResult]:
+    """Train and store the runs of `shard` (k, n), the k-th of n parts of what `compare` would train, and return them.
+
+    The parts are blocks of the runs seed by seed, as even as can be. Where all of them are in one runs folder (`runs
+    merge` puts them there), `compare` finds every run. Raises what `compare` raises.
+    """
+    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
+    return [result for _, result in _prepare(_configs(schemes, resolve_config(config), seeds), how).executed()]
+
+
+def expect(
+    schemes: Sequence[str],
+    *,
+    config: ConfigLike = None,
+    seeds: int | Sequence[int] = 10,
+    jobs: int = 1,
+    executor: str = "auto",
+    ray_address: str | None = None,
+    stack: int | None = None,
+    shard: tuple[int, int] | None = None,
+    runs_dir: str | Path | None = DEFAULT_RUNS_DIR,
+    data_dir: str | Path | None = None,
+    fresh: bool = False,
+    emit: Emit = events.warn,
+) -> events.Planned:
+    """Return what `compare`, or `train_shard`, would execute and how long it would take; only a calibration is trained.
+
+    Raises what `compare` raises.
+    """
+    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
+    return _prepare(_configs(schemes, resolve_config(config), seeds), how).planned(calibrate=True)
+
+
+def _configs(schemes: Sequence[str], base: Config, seeds: int | Sequence[int]) -> dict[str, list[Config]]:
+    """Return for each scheme its configs, one a seed."""
     if isinstance(schemes, str):
         raise UsageError(f"schemes is the text {schemes!r}; give a list, such as {schemes.split(',')!r}.")
-    base = resolve_config(config)
     chosen = _chosen_seeds(base.seed, seeds)
-    configs = {label: [_variant(base, label, seed) for seed in chosen] for label in distinct(schemes)}
-    reused: list[str] = []
-
-    def note_reused(event: events.Event) -> None:
-        if isinstance(event, events.RunDone) and event.reused:
-            reused.append(event.result.run_id)
-        emit(event)
-
-    results: dict[str, list[RunResult]] = {label: [] for label in configs}
-    for label, result in _execute(configs, _places(data_dir, runs_dir), jobs, fresh, note_reused):
-        results[label].append(result)
-    return summarize(results, config=_shared(base), target_accuracy=target_accuracy, reused=len(reused))
-
-
-def _places(data_dir: str | Path | None, runs_dir: str | Path | None) -> Places:
-    return Places(Path(data_dir) if data_dir else None, Path(runs_dir) if runs_dir else None)
+    return {label: [_variant(base, label, seed) for seed in chosen] for label in distinct(schemes)}
 
 
 def _chosen_seeds(first: int, seeds: int | Sequence[int]) -> list[int]:
@@ -103,37 +187,114 @@ def _shared(base: Config) -> dict[str, Any]:
     return {**settings, "init": {**settings["init"], "scheme": None}, "seed": None}
 
 
-def _execute(
-    configs: Mapping[str, Sequence[Config]], places: Places, workers: int, fresh: bool, emit: Emit
-) -> Iterator[tuple[str, RunResult]]:
-    """Yield (label, result) for every config: stored ones first, then the others as they end."""
-    jobs, parameters = plan(configs, places, emit)
-    store = Store(places.runs_dir) if places.runs_dir else None
-    stored = {job.run_id: found for job in jobs if store and not fresh and (found := store.find(job.run_id))}
-    pending = [job for job in jobs if job.run_id not in stored]
-    if store and pending:
-        store.check_writable()
-    emit(_planned(jobs, parameters, len(stored)))
-    for job in jobs:
-        if job.run_id in stored:
-            result = stored[job.run_id].model_copy(update={"config": job.config.to_dict()})
-            emit(events.RunDone(job.label, result, reused=True))
-            yield job.label, result
-    for job, result in executor_for(min(workers, len(pending)))(pending, execute_job, emit):
-        emit(events.RunDone(job.label, result, reused=False))
-        yield job.label, result
+def _prepare(configs: Mapping[str, Sequence[Config]], how: _How) -> _Prepared:
+    """Plan the runs, and look which of them are there already."""
+    planned = plan(configs, Path(how.data_dir) if how.data_dir else None, how.emit)
+    jobs = _block(planned.jobs, *how.shard) if how.shard else planned.jobs
+    store = Store(Path(how.runs_dir)) if how.runs_dir else None
+    stored = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}
+    return _Prepared(planned, jobs, stored, store, how)
 
 
-def _planned(jobs: Sequence[Job], parameters: int, reused: int) -> events.Planned:
-    first = jobs[0]
-    return events.Planned(
-        config=first.config.to_dict(),
-        device=first.device,
-        dataset=first.dataset,
-        parameters=parameters,
-        runs=len(jobs),
-        seeds=tuple(dict.fromkeys(job.config.seed for job in jobs)),
-        epochs=first.config.train.epochs,
-        reused=reused,
-        run_dir=str(first.places.runs_dir / first.folder) if len(jobs) == 1 and first.places.runs_dir else None,
-    )
+def _block(jobs: list[Job], part: int, parts: int) -> list[Job]:
+    """Return the jobs of the part `part`, from 1, of `parts` blocks whose sizes differ by one at most."""
+    return jobs[len(jobs) * (part - 1) // parts : len(jobs) * part // parts]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Runs that can be executed: those of a plan or of a shard of it, and what is there already, by run id."""
+
+    plan: Plan
+    jobs: list[Job]
+    stored: dict[str, RunResult]
+    store: Store | None
+    how: _How
+
+    @property
+    def pending(self) -> list[Job]:
+        """The jobs whose runs are not there yet."""
+        return [job for job in self.jobs if job.run_id not in self.stored]
+
+    @property
+    def _stack(self) -> int:
+        """How many replicas are stacked at most."""
+        return min(self.how.stack or self.plan.stack, self.plan.stack)
+
+    def executed(self) -> Iterator[tuple[str, RunResult]]:
+        """Yield (label, result) of every job: stored ones first, then the others as they end."""
+        pending, emit = self.pending, self.how.emit
+        if self.store and pending:
+            self.store.check_writable()
+        emit(self.planned(calibrate=_images(pending) >= WORTH_CALIBRATING))
+        for job in self.jobs:
+            if job.run_id in self.stored:
+                result = self.stored[job.run_id].model_copy(update={"config": job.config.to_dict()})
+                emit(events.RunDone(job.label, result, reused=True))
+                yield job.label, result
+        if pending:
+            for job, result in self._stored(self._trained(tasks_of(pending, self._stack))):
+                emit(events.RunDone(job.label, result, reused=False))
+                yield job.label, result
+
+    def _trained(self, tasks: list[Task]) -> Iterator[tuple[Job, Finished]]:
+        """Yield every job of these tasks, and what came of it, as they end."""
+        execute = executor_for(*self._executor(len(tasks)))
+        for task, ended in execute(tasks, execute_task, self.plan.dataset, self.how.emit):
+            yield from zip(task, lost(task, ended.reason) if isinstance(ended, Lost) else ended, strict=True)
+
+    def _stored(self, ended: Iterator[tuple[Job, Finished]]) -> Iterator[tuple[Job, RunResult]]:
+        """Yield every job with its result once that is on the disk.
+
+        A thread of its own waits for the disk, some 10 ms a run, while the next run is trained.
+        """
+        keep = self.store.keep if self.store else _not_kept
+        waiting: deque[tuple[Job, Future[RunResult]]] = deque()
+        with ThreadPoolExecutor(1) as disk:
+            for job, finished in ended:
+                waiting.append((job, disk.submit(keep, job.folder, finished.result, finished.files)))
+                while waiting and (waiting[0][1].done() or len(waiting) > WAITING):
+                    job, stored = waiting.popleft()
+                    yield job, stored.result()
+            for job, stored in waiting:
+                yield job, stored.result()
+
+    def _executor(self, tasks: int) -> tuple[str, int, str | None]:
+        """Return name, workers and address of the executor for so many tasks."""
+        return self.how.executor_name(tasks), max(1, min(self.how.jobs, tasks)), self.how.ray_address
+
+    def planned(self, calibrate: bool) -> events.Planned:
+        """Return what will be executed; with `calibrate` how long that will take, too."""
+        first, jobs, pending = self.plan.jobs[0], self.jobs, self.pending
+        seeds = tuple(dict.fromkeys(job.config.seed for job in jobs))
+        executor, workers, _ = self._executor(len(tasks_of(pending, self._stack)))
+        dataset = self.plan.dataset.on(torch.device(first.device))
+        costs = estimate.measure(pending, dataset, self._stack) if calibrate and pending else None
+        return events.Planned(
+            config=first.config.to_dict(),
+            device=first.device,
+            dataset=first.dataset,
+            parameters=self.plan.parameters,
+            runs=len(jobs),
+            seeds=seeds,
+            epochs=first.config.train.epochs,
+            reused=len(self.stored),
+            run_dir=str(self.store.root / first.folder) if len(jobs) == 1 and self.store else None,
+            labels=tuple(job.label for job in pending),
+            expected_s=estimate.expected_s(pending, costs, workers, START_S[executor], self._stack) if costs else None,
+            init_s=costs.init_s if costs else {},
+            train_s=costs.train_s(first.config, first.dataset) if costs else None,
+            workers=workers,
+            executor=executor,
+            engine=first.engine,
+            shard=self.how.shard,
+        )
+
+
+def _not_kept(folder: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
+    return result
+
+
+def _images(jobs: Sequence[Job]) -> int:
+    """Return how many images the jobs will see in training."""
+    return sum(job.config.train.epochs * job.dataset.train_size for job in jobs)

@@ -12,6 +12,7 @@ from typing import Any
 RECORDED_PACKAGES = ("initbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pydantic")
 
 
+@functools.cache
 def describe(device: str, threads: int) -> dict[str, Any]:
     """Return versions, CPU and GPU model, threads, and the git state of initbench's own checkout."""
     return {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from initbench.results import DatasetInfo, EpochRow, PretrainingRow, RunResult, SignalRow
@@ -28,7 +28,12 @@ class Downloading:
 
 @dataclass(frozen=True)
 class Planned:
-    """The data is there and the models fit: this is what will be executed."""
+    """The data is there and the models fit: this is what will be executed, by how many workers, in what time.
+
+    `labels` has the label of each run that is not `reused`, in the order they are started in. What is expected comes
+    from a calibration: `expected_s` of wall time in all, None where there was none; of one run `init_s` by its label,
+    and `train_s`. `shard` (k, n): the runs are those of the k-th of n parts of a larger plan.
+    """
 
     config: dict[str, Any]
     device: str
@@ -39,6 +44,14 @@ class Planned:
     epochs: int
     reused: int
     run_dir: str | None
+    labels: tuple[str, ...] = ()
+    expected_s: float | None = None
+    init_s: Mapping[str, float] = field(default_factory=dict)
+    train_s: float | None = None
+    workers: int = 1
+    executor: str = "inline"
+    engine: str = "sequential"
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

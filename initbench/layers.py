@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,24 +17,64 @@ class SeededDropout(nn.Module):
     """Dropout (Srivastava et al. 2014) whose masks come from a generator of its own, not from torch's global one.
 
     In training each element is zeroed with probability `p` and the rest scaled by 1 / (1 - p).
-    Without a generator (before `seed_dropout`) the masks come from torch's global generator.
+    Without a generator (before `seed_dropout`) the masks come from torch's global generator. Within a stack of replicas
+    (after `seed_dropout_of_stack`) each replica's masks are those that it has alone.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
         self.generator: torch.Generator | None = None
+        self.of_stack: StackedStreams | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x [any shape] masked and rescaled in training, unchanged in evaluation."""
         if not self.training:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
-        return x * keep.div_(1 - self.p)
+        if self.of_stack is not None:
+            mask: Tensor = _StackedMask.apply(x, self)
+            return x * mask
+        return x * self.mask(torch.empty_like(x, memory_format=torch.contiguous_format), self.generator)
+
+    def mask(self, out: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Fill `out` [any shape] with 0, of probability p, and 1 / (1 - p)."""
+        return out.bernoulli_(1 - self.p, generator=generator).div_(1 - self.p)
 
     def extra_repr(self) -> str:
         """Return what `print(module)` shows."""
         return f"p={self.p}"
+
+
+@dataclass(frozen=True)
+class StackedStreams:
+    """The generators of the distinct seeds in a stack, and which of them each replica has [R]."""
+
+    generators: list[torch.Generator]
+    of_replica: Tensor
+
+
+class _StackedMask(torch.autograd.Function):
+    """The masks of all replicas, drawn where torch.func.vmap shows the whole stack at once."""
+
+    @staticmethod
+    def forward(x: Tensor, layer: SeededDropout) -> Tensor:
+        """Refuse: this is reached only with a tensor that is the same for all replicas."""
+        raise RuntimeError("dropout in a stack of replicas was given a tensor that belongs to none of them")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, SeededDropout], output: Tensor) -> None:
+        """Remember nothing: a mask does not depend on x."""
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], x: Tensor, layer: SeededDropout) -> tuple[Tensor, int]:
+        """Return the masks [R, ...] of x, whose axis `in_dims[0]` counts the replicas."""
+        streams, shape = layer.of_stack, x.movedim(in_dims[0], 0).shape[1:]
+        assert streams is not None  # noqa: S101 - forward has seen to it
+        masks = x.new_empty(len(streams.generators), *shape)
+        for one, generator in zip(masks, streams.generators, strict=True):
+            layer.mask(one, generator)
+        return masks.index_select(0, streams.of_replica), 0
 
 
 class Residual(nn.Sequential):
@@ -96,3 +138,16 @@ def seed_dropout(module: nn.Module, seed: int, epoch: int, device: torch.device)
     for name, layer in module.named_modules():
         if isinstance(layer, SeededDropout):
             layer.generator = seeds.stream(seed, "dropout", name, epoch, device=device)
+
+
+def seed_dropout_of_stack(module: nn.Module, of_replicas: Sequence[int], epoch: int, device: torch.device) -> None:
+    """Give every SeededDropout of `module`, which computes a stack, the streams of the replicas' seeds.
+
+    They are those of `seed_dropout`; replicas with the same seed share theirs, so that each mask is drawn once.
+    """
+    distinct = list(dict.fromkeys(of_replicas))
+    of_replica = torch.tensor([distinct.index(seed) for seed in of_replicas], device=device)
+    for name, layer in module.named_modules():
+        if isinstance(layer, SeededDropout):
+            streams = [seeds.stream(seed, "dropout", name, epoch, device=device) for seed in distinct]
+            layer.of_stack = StackedStreams(streams, of_replica)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from initbench.config import Config
+from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit
 from initbench.initial import activation_of, tried_model
@@ -19,33 +22,74 @@ from initbench.results import SCHEMA_VERSION, DatasetInfo
 from initbench.revision import function_revision, package_revision
 from initbench.schemes import parse
 from initbench.training.devices import resolve_device
-from initbench.training.loop import steps_per_epoch
-from initbench.work import Job, Places, load_dataset
+from initbench.training.epochs import steps_per_epoch
+from initbench.training.precision import check_precision
+from initbench.training.stack_size import largest_stack, memory_trial
+from initbench.training.stackable import unstackable
+from initbench.work import Engine, Job, load_dataset
 
 
-def plan(configs: Mapping[str, Sequence[Config]], places: Places, emit: Emit) -> tuple[list[Job], int]:
-    """Return the jobs for `configs` (label -> its configs, one a seed), seed by seed, and the parameter count.
+@dataclass(frozen=True)
+class Plan:
+    """The jobs, seed by seed, what they are trained on (on the CPU), and how many parameters their model has.
+
+    At most `stack` of them fit the device as the replicas of one stack.
+    """
+
+    jobs: list[Job]
+    dataset: Dataset
+    parameters: int
+    stack: int
+
+
+def plan(configs: Mapping[str, Sequence[Config]], data_dir: Path | None, emit: Emit) -> Plan:
+    """Return the jobs for `configs` (label -> its configs, one a seed).
 
     Every scheme is tried on the model first, so that one that does not fit is refused before any training.
-    Raises DeviceError, DataError, SchemeError, and UsageError for batches that the data cannot fill.
+    Raises DeviceError, DataError, SchemeError, and UsageError for batches that the data cannot fill and for a model
+    that cannot be stacked where that is asked for.
     """
     base = next(iter(configs.values()))[0]
     device = resolve_device(base.device)
-    dataset = load_dataset(base, places.data_dir, device, emit)
+    check_precision(base.train.precision, device)
+    dataset = load_dataset(base, data_dir, emit)
     _check_batches(base, dataset.info)
-    parameters = 0
-    for of_scheme in configs.values():
-        model = tried_model(of_scheme[0], dataset).to(dataset.train_images.device)
+    models_tried = [tried_model(of_scheme[0], dataset).to(device) for of_scheme in configs.values()]
+    for model in models_tried:
         _check_batch_norm(model, base, dataset.info)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
+    engine = _engine(base, models_tried[0], dataset, device)
     by_seed = zip(*([(label, one) for one in of_scheme] for label, of_scheme in configs.items()), strict=True)
     jobs = [
-        Job(label, one, str(device), dataset.info, run_identity(one, dataset.info, device.type), places)
+        Job(label, one, str(device), engine, dataset.info, run_identity(one, dataset.info, device.type, engine))
         for paired in by_seed
         for label, one in paired
     ]
     _check_distinct(jobs)
-    return jobs, parameters
+    stack = 1 if engine == "sequential" else _stack(base, models_tried[0], dataset.on(device), len(jobs))
+    return Plan(jobs, dataset, sum(parameter.numel() for parameter in models_tried[0].parameters()), stack)
+
+
+def _stack(config: Config, model: nn.Module, dataset: Dataset, replicas: int) -> int:
+    """Return how many of `replicas` fit the device at a time; 1 where not even one does, which its run will tell."""
+    try:
+        return largest_stack(replicas, memory_trial(model, dataset, config))
+    except torch.OutOfMemoryError:
+        return 1
+
+
+def _engine(config: Config, model: nn.Module, dataset: Dataset, device: torch.device) -> Engine:
+    """Return what `train.engine` means for this model here; raises UsageError where it is asked for and cannot be."""
+    asked = config.train.engine
+    if asked == "sequential" or (asked == "auto" and device.type == "cpu"):
+        return "sequential"
+    problem = (
+        "signals are recorded of single models (train.signals)"
+        if config.train.signals
+        else unstackable(model, dataset.train_images.shape[1:])
+    )
+    if problem and asked == "stacked":
+        raise UsageError(f"train.engine stacked: {problem}. Use train.engine=sequential.")
+    return "sequential" if problem else "stacked"
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:
@@ -76,7 +120,7 @@ def _check_batch_norm(model: nn.Module, config: Config, dataset: DatasetInfo) ->
         )
 
 
-def run_identity(config: Config, dataset: DatasetInfo, device_type: str) -> str:
+def run_identity(config: Config, dataset: DatasetInfo, device_type: str, engine: Engine) -> str:
     """Return a run's id: the first 16 hex digits of the SHA-256 over everything that determines its numbers."""
     determining = {
         "schema_version": SCHEMA_VERSION,
@@ -84,6 +128,7 @@ def run_identity(config: Config, dataset: DatasetInfo, device_type: str) -> str:
         "torch": torch.__version__,
         "device": device_type,
         "dataset": [dataset.name, dataset.stand_in_for, dataset.sha256],
+        "engine": engine,
         "config": _settings(config),
         "schemes": [
             _scheme(text, activation_of(config)) for text in (config.init.scheme, *config.init.layers.values())
@@ -105,6 +150,7 @@ def _settings(config: Config) -> dict[str, Any]:
     settings = config.to_dict()
     for name in ("name", "device", "inspect"):
         del settings[name]
+    del settings["train"]["engine"]  # what it led to stands beside the settings
     for name in ("name", "limit", "fallback"):  # what they led to is in the dataset's hash
         del settings["data"][name]
     settings["init"] = {"bias": settings["init"]["bias"], "layers": list(settings["init"]["layers"])}

@@ -19,11 +19,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -60,11 +60,14 @@ class Store:
 
     def find(self, run_id: str) -> RunResult | None:
         """Return the run with this id, if it is there, readable, and did not fail."""
-        for path in self._folders(run_id):
-            found = self._read(path)
-            if isinstance(found, RunResult) and found.run_id == run_id and found.status != "failed":
-                return found
-        return None
+        return self.find_all([run_id]).get(run_id)
+
+    def find_all(self, run_ids: Iterable[str]) -> dict[str, RunResult]:
+        """Return those of the runs with these ids that are there, readable, and did not fail."""
+        wanted = set(run_ids)
+        read = [self._read(path) for path in self._folders() if path.name[-16:] in wanted]
+        runs = [run for run in read if isinstance(run, RunResult) and run.status != "failed"]
+        return {run.run_id: run for run in runs if run.run_id in wanted}
 
     def runs(self) -> Iterator[RunResult | Broken]:
         """Yield every run, in the order of the folders' names; unreadable ones as Broken."""
@@ -108,21 +111,24 @@ class Store:
             with tempfile.TemporaryFile(dir=self.root) as probe:
                 probe.write(b"initbench" * 512)
 
-    @contextmanager
-    def writing(self, name: str, run_id: str) -> Iterator[RunWriter]:
-        """Give a writer for the run folder `name`; rename it into place at the end, remove it after any error.
+    def keep(self, name: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
+        """Write the folder `name` of one run, whole or not at all, and return the result with its place.
 
-        Folders of the same run that are there already, whatever their name, give way to the new one.
+        Folders of the same run that are there already, whatever their name, give way to the new one. Raises ValueError
+        where the result holds NaN or infinity, which JSON does not have.
         """
+        placed = result.model_copy(update={"run_dir": str(self.root / name)})
+        text = json.dumps(placed.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
         with _disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
-        try:
-            yield RunWriter(partial, self.root / name)
-            with _disk_errors(self.root):
-                self._put_in_place(partial, self.root / name, run_id)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                for file, content in {**files, "result.json": text.encode()}.items():
+                    _write(partial / file, content)
+                self._put_in_place(partial, self.root / name, result.run_id)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return placed
 
     def _put_in_place(self, partial: Path, final: Path, run_id: str) -> None:
         """Rename `partial` to `final`, under a lock: other processes may be doing the same for the same run."""
@@ -137,8 +143,8 @@ class Store:
     def _folders(self, run_id: str = "") -> list[Path]:
         """Return the folders of runs, or of one run: by their names first, which asks the disk least."""
         with _disk_errors(self.root):
-            named = [path for path in self.root.iterdir() if path.name.endswith(run_id)] if self.root.exists() else []
-            return sorted(filter(_looks_like_run, named))
+            names = os.listdir(self.root) if self.root.exists() else []  # noqa: PTH208 # a path for each name costs more
+            return sorted(filter(_looks_like_run, (self.root / name for name in names if name.endswith(run_id))))
 
     def _read(self, path: Path) -> RunResult | Broken:
         try:
@@ -150,76 +156,44 @@ class Store:
         return result.model_copy(update={"run_dir": str(path)})
 
 
-class Writer(Protocol):
-    """Where the parts of one run go; `final_path` is its folder, None where nothing is kept."""
+class RunFiles:
+    """The files of one run, in memory until a store keeps them: `contents`, by their names."""
 
-    final_path: Path | None
+    def __init__(self) -> None:
+        self._rows: list[bytes] = []
+        self._files: dict[str, bytes] = {}
 
-    def row(self, phase: Phase, row: Record) -> None:
-        """Keep the row of one epoch."""
-
-    def text(self, file: str, content: str) -> None:
-        """Keep one text file."""
-
-    def json(self, file: str, content: dict[str, Any]) -> None:
-        """Keep one JSON file."""
-
-    def weights(self, state: dict[str, Tensor]) -> None:
-        """Keep the model's state."""
-
-
-class NoWriter:
-    """Keeps nothing."""
-
-    final_path: Path | None = None
-
-    def row(self, phase: Phase, row: Record) -> None:
-        """Keep nothing."""
-
-    def text(self, file: str, content: str) -> None:
-        """Keep nothing."""
-
-    def json(self, file: str, content: dict[str, Any]) -> None:
-        """Keep nothing."""
-
-    def weights(self, state: dict[str, Tensor]) -> None:
-        """Keep nothing."""
-
-
-class RunWriter:
-    """Writes the files of one run into its hidden folder, each flushed to the disk before it goes on."""
-
-    def __init__(self, partial: Path, final_path: Path) -> None:
-        self._partial = partial
-        self._root = final_path.parent
-        self.final_path: Path | None = final_path
-        self.text("metrics.jsonl", "")
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of each file."""
+        return {"metrics.jsonl": b"".join(self._rows), **self._files}
 
     def row(self, phase: Phase, row: Record) -> None:
         """Append one row to metrics.jsonl."""
         line = json.dumps({"phase": phase, **row.model_dump(mode="json")}, allow_nan=False)
-        self._write("metrics.jsonl", line.encode() + b"\n", "ab")
+        self._rows.append(line.encode() + b"\n")
 
     def text(self, file: str, content: str) -> None:
-        """Write one text file."""
-        self._write(file, content.encode())
+        """Add one text file."""
+        self._files[file] = content.encode()
 
     def json(self, file: str, content: dict[str, Any]) -> None:
-        """Write one JSON file; raises ValueError for NaN and infinity, which JSON does not have."""
+        """Add one JSON file; raises ValueError for NaN and infinity, which JSON does not have."""
         self.text(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def weights(self, state: dict[str, Tensor]) -> None:
-        """Write the model's state as safetensors (contiguous, on the CPU)."""
+        """Add the model's state as safetensors (contiguous, on the CPU)."""
         from safetensors.torch import save
 
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        self._write("weights.safetensors", save(contiguous))
+        self._files["weights.safetensors"] = save(contiguous)
 
-    def _write(self, file: str, content: bytes, mode: Literal["wb", "ab"] = "wb") -> None:
-        with _disk_errors(self._root), (self._partial / file).open(mode) as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
+
+def _write(file: Path, content: bytes) -> None:
+    with file.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 def _signal_row(line: bytes, place: str) -> SignalRow | None:

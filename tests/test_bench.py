@@ -9,28 +9,24 @@ from typing import Any
 
 import pytest
 import torch
-from bench_settings import tiny
+from bench_settings import tiny, without_times
 from torch import nn
 from typer.testing import CliRunner
 
 import initbench
-from initbench import Comparison, RunResult, SchemeError, StoreError, UsageError, data, make_config, plan, work
+from initbench import Config, RunResult, SchemeError, StoreError, UsageError, make_config, plan, work
 from initbench.cli.app import app
-from initbench.events import Emit, EpochDone, Event, Initializing, Notice, Planned, RunDone, SignalsMeasured
+from initbench.events import EpochDone, Event, Initializing, Notice, Planned, RunDone, SignalsMeasured
 from initbench.models import ModelOptions, models, register_model
 from initbench.plan import run_identity
 from initbench.results import DatasetInfo
 from initbench.store import Store
+from initbench.work import Engine
 
 
 def weights_hash(result: RunResult) -> str:
     assert result.run_dir
     return hashlib.sha256((Path(result.run_dir) / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def without_times(comparison: Comparison) -> dict[str, Any]:
-    dumped = comparison.model_dump(exclude={"reused": True, "schemes": {"__all__": {"seconds", "init_seconds"}}})
-    return {**dumped, "schemes": {row["scheme"]: row for row in dumped["schemes"]}}
 
 
 def test_a_run_leaves_everything_in_its_folder() -> None:
@@ -92,28 +88,34 @@ def test_a_run_does_not_touch_torchs_global_state() -> None:
 INFO = DatasetInfo(name="mnist", stand_in_for=None, train_size=9, test_size=9, sha256="a" * 64)
 
 
+def identity(config: Config, dataset: DatasetInfo = INFO, device: str = "cpu", engine: Engine = "sequential") -> str:
+    return run_identity(config, dataset, device, engine)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [["seed=1"], ["init.scheme=he"], ["init.scheme=xavier:gain=2"], ["init.bias=zeros"], ["train.lr=0.1"],
      ["train.epochs=3"], ["train.threads=2"], ["data.batch_size=50"], ["data.eval_scale=255"],
-     ["model.hidden=[8]"], ["model.activation=tanh"], ["train.schedule=cosine"], ["train.signals=1"]],
+     ["model.hidden=[8]"], ["model.activation=tanh"], ["train.schedule=cosine"], ["train.signals=1"],
+     ["train.precision=bfloat16"]],
     ids=str,
 )  # fmt: skip
 def test_what_determines_the_numbers_changes_the_identity(overrides: list[str]) -> None:
-    assert run_identity(make_config({}), INFO, "cpu") != run_identity(make_config({}, overrides), INFO, "cpu")
+    assert identity(make_config({})) != identity(make_config({}, overrides))
 
 
-def test_data_device_and_versions_change_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_device_engine_and_versions_change_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config({})
-    base = run_identity(config, INFO, "cpu")
-    assert run_identity(config, INFO, "cuda") != base
-    assert run_identity(config, INFO.model_copy(update={"sha256": "b" * 64}), "cpu") != base
-    assert run_identity(config, INFO.model_copy(update={"name": "digits", "stand_in_for": "mnist"}), "cpu") != base
+    base = identity(config)
+    assert identity(config, device="cuda") != base
+    assert identity(config, engine="stacked") != base
+    assert identity(config, INFO.model_copy(update={"sha256": "b" * 64})) != base
+    assert identity(config, INFO.model_copy(update={"name": "digits", "stand_in_for": "mnist"})) != base
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "9.9")
-        assert run_identity(config, INFO, "cpu") != base
+        assert identity(config) != base
     monkeypatch.setattr(plan, "package_revision", lambda: "edited code")
-    assert run_identity(config, INFO, "cpu") != base
+    assert identity(config) != base
 
 
 @pytest.mark.parametrize(
@@ -126,12 +128,13 @@ def test_data_device_and_versions_change_the_identity(monkeypatch: pytest.Monkey
         ["data.limit=60000"],
         ["train.lr=1e-3"],
         ["inspect.samples=3"],
+        ["train.engine=sequential"],
         ["inspect={schemes: [he, zeros], input: gaussian, shape: [1, 1, 100]}"],
     ],
     ids=str,
 )
 def test_what_does_not_determine_the_numbers_keeps_the_identity(overrides: list[str]) -> None:
-    assert run_identity(make_config({}), INFO, "cpu") == run_identity(make_config({}, overrides), INFO, "cpu")
+    assert identity(make_config({})) == identity(make_config({}, overrides))
 
 
 def test_compare_pairs_by_seed_and_reports_every_scheme() -> None:
@@ -251,26 +254,6 @@ def test_the_stand_in_is_named_everywhere() -> None:
     assert asked_for.run_id != result.run_id
 
 
-def test_a_worker_reads_the_stand_in_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the real data can be had was settled when planning: a worker must not ask the network again."""
-    asked: list[str] = []
-    real_load, real_job = data.load, work.execute_job
-
-    def load(name: str, **options: Any) -> data.Dataset:
-        asked.append(name)
-        return real_load(name, **options)
-
-    def as_in_a_new_process(job: work.Job, emit: Emit) -> RunResult:
-        work._loaded.clear()
-        monkeypatch.setattr(data, "load", load)
-        return real_job(job, emit)
-
-    monkeypatch.setattr("initbench.bench.execute_job", as_in_a_new_process)
-    result = initbench.run(tiny(data={"name": "mnist"}), emit=lambda event: None)
-    assert asked == ["digits"]
-    assert result.dataset.stand_in_for == "mnist"
-
-
 def test_by_default_a_notice_is_a_warning() -> None:
     with pytest.warns(UserWarning, match="digits stands in"):
         initbench.run(tiny(data={"name": "mnist"}), runs_dir=None)
@@ -321,7 +304,6 @@ def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_tried_again() 
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from initbench import work
 
     def buggy(*arguments: Any) -> None:
         raise NotImplementedError("a bug")

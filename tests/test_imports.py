@@ -16,7 +16,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"bench", "inspection"},
-    {"plan"},
+    {"plan", "estimate", "merging"},
     {"work"},
     {"store", "execute", "report"},
     {"training", "initial"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"schemes", "models", "data"},
     {"layers", "pretraining", "mean_field", "stats", "events", "environment", "revision", "threads"},
     {"results", "seeds", "registry", "plugins", "activations"},
-    {"errors", "atomic", "spacing"},
+    {"errors", "atomic", "spacing", "cores", "makespan"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

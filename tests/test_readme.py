@@ -65,7 +65,15 @@ def test_the_models_options_that_it_prints_are_the_default_ones(model: str) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        *("results: compare", "results: configs", "results: benchmark", "results: rbm", "results: recurrent relu"),
+        *(
+            "results: compare",
+            "results: configs",
+            "results: throughput",
+            "results: growth",
+            "results: precision",
+            "results: rbm",
+            "results: recurrent relu",
+        ),
         *("results: recurrent tanh", "results: deep cnn", "results: dbn", "results: deep relu"),
         *("inspect: sigmoid", "inspect: glorot", "inspect: cost"),
     ],

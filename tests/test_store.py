@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from initbench.errors import StoreError
 from initbench.results import DatasetInfo, EpochRow, Histogram, LayerSignal, RunResult, SignalRow, WeightSignal
-from initbench.store import Broken, Store, folder_name
+from initbench.store import Broken, RunFiles, Store, folder_name
 
 ID = "0123456789abcdef"
 ROW = EpochRow(epoch=1, train_loss=0.5, train_accuracy=0.8, test_accuracy=0.9, seconds=1.0)
@@ -38,11 +39,11 @@ def result(run_id: str = ID, seed: int = 0) -> RunResult:
 
 
 def write(store: Store, run: RunResult) -> Path:
-    with store.writing(folder_name(run.scheme, run.seed, run.run_id), run.run_id) as writer:
-        writer.row("training", ROW)
-        writer.weights({"w": torch.arange(6.0).view(2, 3).T})
-        writer.json("result.json", run.model_dump(mode="json"))
-    return writer.final_path
+    files = RunFiles()
+    files.row("training", ROW)
+    files.weights({"w": torch.arange(6.0).view(2, 3).T})
+    kept = store.keep(folder_name(run.scheme, run.seed, run.run_id), run, files.contents)
+    return Path(kept.run_dir or "")
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -64,11 +65,11 @@ def with_metrics(store: Store, text: str) -> RunResult:
 
 def test_signals_come_back_as_they_were_between_the_rows_of_other_phases(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with store.writing(folder_name("he", 0, ID), ID) as writer:
-        writer.row("signals", SIGNALS[0])
-        writer.row("training", ROW)
-        writer.row("signals", SIGNALS[1])
-        writer.json("result.json", result().model_dump(mode="json"))
+    files = RunFiles()
+    files.row("signals", SIGNALS[0])
+    files.row("training", ROW)
+    files.row("signals", SIGNALS[1])
+    store.keep(folder_name("he", 0, ID), result(), files.contents)
     found = store.find(ID)
     assert found is not None
     assert store.signals(found) == SIGNALS
@@ -131,16 +132,13 @@ def test_weights_are_readable_without_initbench(tmp_path: Path) -> None:
     assert torch.equal(load_file(path / "weights.safetensors")["w"], torch.arange(6.0).view(2, 3).T)
 
 
-def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_an_interrupt_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
 
-    def interrupted() -> None:
-        with store.writing(folder_name("he", 0, ID), ID) as writer:
-            writer.row("training", ROW)
-            raise KeyboardInterrupt
-
+    monkeypatch.setattr("os.fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        write(Store(tmp_path), result())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,8 +154,7 @@ def test_a_run_that_is_there_already_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_run_under_another_name_replaces_it_too(tmp_path: Path) -> None:
     store = Store(tmp_path)
     older = write(store, result())
-    with store.writing(f"mine-seed0-{ID}", ID) as writer:
-        writer.json("result.json", result().model_dump(mode="json"))
+    store.keep(f"mine-seed0-{ID}", result(), {})
     assert not older.exists()
     assert len(store.match(ID)) == 1
 
@@ -178,8 +175,10 @@ def test_a_failed_run_is_listed_but_not_found_for_reuse(tmp_path: Path) -> None:
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"), Store(tmp_path).writing(folder_name("he", 0, ID), ID) as writer:
-        writer.json("result.json", {"loss": float("nan")})
+    with pytest.raises(ValueError, match="JSON"):
+        Store(tmp_path).keep(folder_name("he", 0, ID), result().model_copy(update={"config": {"lr": float("nan")}}), {})
+    with pytest.raises(ValueError, match="JSON"):
+        RunFiles().json("environment.json", {"load": float("inf")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,17 +239,13 @@ def test_a_root_that_is_no_folder_is_one_clear_error(tmp_path: Path) -> None:
             Store(root).check_writable()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a file that is always full")
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def write_to_full_disk() -> None:
-        with store.writing(folder_name("he", 0, ID), ID) as writer:
-            (writer._partial / "config.yaml").symlink_to("/dev/full")
-            writer.text("config.yaml", "seed: 0\n")
-
-    with pytest.raises(StoreError, match="No space left on device"):
-        write_to_full_disk()
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreError, match=r"No space left on device\. Free some space"):
+        write(Store(tmp_path), result())
     assert list(tmp_path.iterdir()) == []
 
 

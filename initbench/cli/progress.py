@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import statistics
+import threading
+import time
 from collections import defaultdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -26,6 +27,8 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.cli.consoles import stderr
+from initbench.cli.eta import Eta, in_words
+from initbench.cli.plan_view import header, stand_in_panel
 from initbench.events import Downloading, EpochDone, Event, Initializing, Notice, Planned, RunDone
 from initbench.report import cells
 from initbench.report.run_view import epoch_line, pretraining_line
@@ -42,6 +45,8 @@ class Display:
         self.console = stderr()
         self.quiet = quiet
         self.epochs = 0
+        self._eta: Eta | None = None
+        self._turn = threading.Lock()  # the live part is drawn by a thread of its own
         self._downloads = Downloads(self.console.is_terminal and not quiet)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -50,8 +55,7 @@ class Display:
             TextColumn("epochs,"),
             TimeElapsedColumn(),
             TextColumn("so far,"),
-            TimeRemainingColumn(),
-            TextColumn("to go"),
+            TextColumn("{task.fields[to_go]} to go"),
             expand=True,
             console=self.console,
         )
@@ -70,6 +74,9 @@ class Display:
 
     def emit(self, event: Event) -> None:
         """Show one event."""
+        with self._turn:
+            if self._eta:
+                self._eta.event(event, time.monotonic())
         if isinstance(event, Notice):
             self.console.print(Text(f"note: {event.text}", style="yellow"), soft_wrap=True)
         elif isinstance(event, Downloading):
@@ -82,11 +89,8 @@ class Display:
         elif isinstance(event, EpochDone):
             self._initializations.end(event.run_id)
             self.epoch(event)
-            self._advance(1)
         elif isinstance(event, RunDone):
             self._initializations.end(event.result.run_id)
-            if not event.reused:
-                self._advance(self.epochs - len(event.result.history))  # of a run that ended early
             self.run(event)
 
     def _planned(self, event: Planned) -> None:
@@ -97,15 +101,20 @@ class Display:
         if self.quiet:
             return
         self.console.print(header(event))
-        to_train = event.runs - event.reused
-        if self.console.is_terminal and to_train:
-            self._task = self._bar.add_task("training", total=to_train * event.epochs)
+        if self.console.is_terminal and event.runs > event.reused:
+            self._eta = Eta(event, time.monotonic())
+            self._task = self._bar.add_task("training", total=self._eta.epochs_to_do, to_go="")
             self._live = Live(console=self.console, get_renderable=self.live, refresh_per_second=4, transient=True)
             self._live.start()
 
-    def _advance(self, epochs: int) -> None:
-        if self._task is not None:
-            self._bar.advance(self._task, epochs)
+    def bar(self) -> Progress:
+        """Return the bar over all epochs, as far as they are done by now."""
+        if self._task is not None and self._eta:
+            with self._turn:
+                remaining_s, done = self._eta.remaining_s(time.monotonic()), self._eta.epochs_done
+            to_go = "?" if remaining_s is None else in_words(remaining_s)
+            self._bar.update(self._task, completed=done, to_go=to_go)
+        return self._bar
 
     def say(self, line: str | Text) -> None:
         """Print one line above the bar."""
@@ -114,7 +123,7 @@ class Display:
 
     def live(self) -> RenderableType:
         """Return what is redrawn at the bottom of the terminal."""
-        return Group(*self._initializations.bars(), self._bar)
+        return Group(*self._initializations.bars(), self.bar())
 
     def initializing(self, event: Initializing) -> None:
         """Show one step of a long initialization."""
@@ -124,6 +133,13 @@ class Display:
 
     def run(self, event: RunDone) -> None:
         """Show one finished run."""
+
+
+class DryRunDisplay(Display):
+    """Shows notices and downloads: what is planned is the result, and nothing is trained."""
+
+    def _planned(self, event: Planned) -> None:
+        self._downloads.stop()
 
 
 class RunDisplay(Display):
@@ -179,7 +195,7 @@ class CompareDisplay(Display):
         for label, accuracies in list(self._accuracies.items()):
             mean = cells.percent(statistics.fmean(accuracies))
             means.add_row(Text(label, style="cyan"), f"{mean} % so far", f"n={len(accuracies)}")
-        return Group(*self._initializations.bars(), self._bar, means)
+        return Group(*self._initializations.bars(), self.bar(), means)
 
 
 def ending(result: RunResult) -> str:
@@ -189,64 +205,6 @@ def ending(result: RunResult) -> str:
     if result.divergence:
         return f"diverged in epoch {result.divergence.epoch}, step {result.divergence.step}"
     return f"failed: {result.error}"
-
-
-def stand_in_panel(event: Planned) -> Panel:
-    """Return the panel that says, before any training, that the data is not what was asked for."""
-    asked, name = event.dataset.stand_in_for, event.dataset.name
-    text = (
-        f"{asked} is neither on disk nor reachable: training on {name} instead"
-        f" ({cells.sizes(event.dataset)})."
-        f" Every number below is about {name}. Get the real data with `initbench data fetch {asked}`,"
-        " or make this an error with --no-fallback."
-    )
-    return Panel(Text(text), title="stand-in data", style="bold red")
-
-
-def header(event: Planned) -> Table:
-    """Return what is about to be executed: config, device, dataset, parameters, folder."""
-    dataset = event.dataset
-    facts: dict[str, str] = {
-        "model": _settings(event.config["model"]),
-        "init": _settings({**event.config["init"], **({"scheme": None} if event.runs > 1 else {})}),
-        "data": _settings(event.config["data"]),
-        "train": _settings(event.config["train"]),
-        "device": event.device if event.config["device"] != "auto" else f"{event.device} (auto)",
-        "dataset": f"{cells.dataset(dataset)}, {cells.sizes(dataset)}",
-        "parameters": f"{event.parameters:,}",
-        "runs": f"{event.runs} of {event.epochs} epochs each" if event.runs > 1 else "",
-        "seed" if len(event.seeds) == 1 else "seeds": _seeds(event.seeds),
-        "folder": event.run_dir or "",
-    }
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, fact in facts.items():
-        if fact:
-            table.add_row(name, Text(fact))
-    return table
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    first, last = seeds[0], seeds[-1]
-    consecutive = len(seeds) > 2 and seeds == tuple(range(first, last + 1))
-    return f"{first} to {last}" if consecutive else ", ".join(map(str, seeds))
-
-
-def _settings(section: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_value(value)}" for key, value in section.items() if value is not None)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value in ([], {}):
-        return "none"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_value(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "-".join(map(str, value)) if all(isinstance(one, int) for one in value) else str(tuple(value))
-    return str(value)
 
 
 class Initializations:

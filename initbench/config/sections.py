@@ -182,6 +182,8 @@ class TrainConfig(Section):
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: Annotated[float, Field(gt=0, le=1e6)] | None = None
     threads: int = Field(1, ge=1, le=1024)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["auto", "sequential", "stacked"] = "auto"
     signals: int = Field(0, ge=0, le=100_000)
 
     @field_validator(*TAKEN_BY)

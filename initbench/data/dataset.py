@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from initbench.registry import Registry
 
 if TYPE_CHECKING:
+    import torch
+    from numpy import ndarray
     from torch import Tensor
 
     from initbench.results import DatasetInfo
@@ -45,6 +49,16 @@ class Dataset:
     test_labels: Tensor  # [M] int64
     sha256: str  # `fingerprint` of the four tensors
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the tensors as numpy arrays: those a process can share with others instead of copying them."""
+        arrays = [getattr(self, name).numpy(force=True) for name in Images._fields]
+        return _from_arrays, (self.name, self.stand_in_for, self.classes, arrays, self.sha256)
+
+    def on(self, device: torch.device) -> Dataset:
+        """Return the dataset with its tensors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in Images._fields}
+        return dataclasses.replace(self, **moved)
+
     @property
     def info(self) -> DatasetInfo:
         """The record of this dataset that goes into a run's results."""
@@ -57,6 +71,17 @@ class Dataset:
             test_size=len(self.test_labels),
             sha256=self.sha256,
         )
+
+
+def _from_arrays(
+    name: str, stand_in_for: str | None, classes: int, arrays: Sequence[ndarray[Any, Any]], sha256: str
+) -> Dataset:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # shared memory may be read-only, and nothing writes to a dataset
+        tensors = [torch.from_numpy(array) for array in arrays]
+    return Dataset(name, stand_in_for, classes, *Images(*tensors), sha256=sha256)
 
 
 def fingerprint(images: Images) -> str:

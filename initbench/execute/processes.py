@@ -1,120 +1,151 @@
-"""Execute runs in worker processes on this machine."""
+"""Execute tasks in worker processes on this machine."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Lock
-from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from multiprocessing.connection import wait
+from typing import Any, Generic
 
 from initbench.errors import InitbenchError
-from initbench.events import Emit, Event
-from initbench.plugins import Plugin, load_same_plugins, loaded_plugins
-from initbench.results import RunResult
+from initbench.events import Emit, Notice
+from initbench.execute import Executor, Lost, ResultT, SharedT, TaskT, Work, register_executor
+from initbench.execute.messages import Done, Raised, Ready, Told, pack, unpack
+from initbench.execute.sharing import Shared, share
+from initbench.execute.workers import Worker, end
 
-JobT = TypeVar("JobT")
-POLL_S = 0.05  # how long events may wait while no job ends
-TERMINATE_S = 3  # how long a worker may take to clean up before it is killed
-_events: tuple[Connection, Lock]  # in a worker: the one pipe back that all workers share, and whose turn it is
+TRIES = 2  # how often a task may be begun by a worker that dies of it
+CANNOT_START = (
+    "no worker process can be started: the last one {how} before it was ready. If memory was short, take fewer workers"
+    " (-j); finished runs are kept. (A script that calls compare(..., jobs=2) must do so under"
+    ' `if __name__ == "__main__":`; workers import it.)'
+)
+
+
+@register_executor("processes")
+def create(workers: int, address: str | None) -> Executor:
+    """Return the executor of so many worker processes."""
+    return Processes(workers)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """An executor of so many worker processes, each started once. Jobs and `work` must be picklable."""
+    """An executor of so many worker processes, each started once, and again where one dies."""
 
     workers: int
 
     def __call__(
-        self, jobs: Sequence[JobT], work: Callable[[JobT, Emit], RunResult], emit: Emit
-    ) -> Iterator[tuple[JobT, RunResult]]:
-        """Do the jobs on the workers; raises InitbenchError where a worker dies."""
-        context = multiprocessing.get_context("spawn")  # fork copies torch's threads in an unusable state
-        receiver, sender = context.Pipe(duplex=False)
-        given = sender, context.Lock(), loaded_plugins()
-        pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=given)
-        with receiver, sender, _ended(pool) as workers:
-            futures = {pool.submit(_work, work, job): job for job in jobs}
-            workers.extend((pool._processes or {}).values())  # the public terminate_workers() needs Python 3.14
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                while receiver.poll():
-                    emit(receiver.recv())
-                for future in done:
-                    yield futures[future], _result(future)
+        self, tasks: Sequence[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
+    ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
+        """Do the tasks on the workers; raises InitbenchError where none of them can be started."""
+        if not tasks:
+            return
+        with share((work, shared)) as given:
+            crew: _Crew[TaskT, ResultT] = _Crew(tasks, given, emit)
+            try:
+                crew.hire(min(self.workers, len(tasks)))
+                while crew.unfinished:
+                    crew.listen()
+                    while crew.done:
+                        yield crew.done.popleft()
+                    if crew.error is not None:
+                        raise crew.error
+            except BaseException:
+                end([*crew.dismissed, *crew.workers], politely=False)
+                raise
+            end(crew.workers, politely=False)  # they are still starting
+            end(crew.dismissed, politely=True)
 
 
-def _start_worker(sender: Connection, turn: Lock, plugins: tuple[Plugin, ...]) -> None:
-    global _events
-    _events = sender, turn
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, _terminated)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    load_same_plugins(plugins)  # a job may hold the options of a user's own model
+class _Crew(Generic[TaskT, ResultT]):
+    """The workers, what is left to do, and what is done but not yet yielded. Tasks are known by their numbers."""
 
+    def __init__(self, tasks: Sequence[TaskT], given: Shared[Any], emit: Emit) -> None:
+        self._tasks = tasks
+        self._given = given
+        self._emit = emit
+        self._queue = deque(range(len(tasks)))
+        self._deaths: Counter[int] = Counter()
+        self._failed_starts = 0
+        self.unfinished = len(tasks)
+        self.workers: list[Worker] = []  # each is starting or has a task
+        self.dismissed: list[Worker] = []
+        self.done: deque[tuple[TaskT, ResultT | Lost]] = deque()
+        self.error: Exception | None = None
 
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone, however it went: nobody would take the results."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    def hire(self, count: int, task: int | None = None) -> None:
+        """Start so many workers; a fresh one may be meant for the task of one that died."""
+        for _ in range(count):
+            self.workers.append(Worker(self._given, task))
 
+    def listen(self) -> None:
+        """Wait until a worker has something to say, or has died, and see to it."""
+        by_source: dict[Any, Worker] = {worker.connection: worker for worker in self.workers}
+        by_source |= {worker.sentinel: worker for worker in self.workers}
+        for worker in dict.fromkeys(by_source[source] for source in wait(by_source)):
+            message = worker.receive()
+            if message is None:
+                self._bury(worker)
+            else:
+                self._hear(worker, message)
 
-def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signal_number)
+    def _hear(self, worker: Worker, message: bytes) -> None:
+        match unpack(message):
+            case Told(event):
+                self._emit(event)
+            case Ready():
+                worker.is_ready = True
+                self._tell_failed_starts()
+                self._hand_out(worker)
+            case Done(result) if worker.task is not None:
+                self._finish(worker.task, result)
+                worker.task = None
+                self._hand_out(worker)
+            case Raised(error):
+                self.error = error
 
+    def _finish(self, task: int, result: ResultT | Lost) -> None:
+        self.done.append((self._tasks[task], result))
+        self.unfinished -= 1
 
-def _send(event: Event) -> None:
-    sender, turn = _events
-    with turn:
-        sender.send(event)
+    def _hand_out(self, worker: Worker) -> None:
+        if worker.task is None and self._queue:
+            worker.task = self._queue.popleft()
+        if worker.task is not None:
+            worker.send(pack(self._tasks[worker.task]))
+        else:
+            self.workers.remove(worker)
+            self.dismissed.append(worker)
+            worker.dismiss()
 
+    def _bury(self, worker: Worker) -> None:
+        """Remove a worker that died: its task goes to a fresh one, or is lost."""
+        how = worker.how_it_ended()
+        self.workers.remove(worker)
+        if not worker.is_ready:
+            self._do_without(worker.task, how)
+        elif worker.task is not None:
+            self._deaths[worker.task] += 1
+            if self._deaths[worker.task] < TRIES:
+                self.hire(1, worker.task)
+            else:
+                self._finish(worker.task, Lost(f"the worker process {how}, {TRIES} times"))
+                self.hire(min(1, len(self._queue)))
 
-def _work(work: Callable[[Any, Emit], RunResult], job: Any) -> RunResult:
-    try:
-        return work(job, _send)
-    except SystemExit as end:  # terminated: the job has cleaned up, and the pool would hand this worker the next one
-        os._exit(end.code if isinstance(end.code, int) else 1)
+    def _do_without(self, task: int | None, how: str) -> None:
+        """Go on with the other workers, as one that dies at its start would do so again."""
+        self._failed_starts += 1
+        if task is not None:
+            self._queue.appendleft(task)
+        if not self.workers:
+            self.error = InitbenchError(CANNOT_START.format(how=how))
+        elif any(worker.is_ready for worker in self.workers):
+            self._tell_failed_starts()
 
-
-def _result(future: Future[RunResult]) -> RunResult:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise InitbenchError(
-            "a worker process died (killed, or out of memory). Finished runs are kept: give the same command again,"
-            " with fewer workers (-j) if memory was short. (A script that calls compare(..., jobs=2) must do so under"
-            ' `if __name__ == "__main__":`; workers import it.)'
-        ) from error
-
-
-@contextmanager
-def _ended(pool: ProcessPoolExecutor) -> Iterator[list[BaseProcess]]:
-    """Leave none of the listed workers behind: wait for them at a normal end, terminate them after an exception."""
-    workers: list[BaseProcess] = []
-    try:
-        yield workers
-    except BaseException:
-        manager = pool._executor_manager_thread
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join(TERMINATE_S)
-            worker.kill()
-        if manager is not None:
-            manager.join()  # type: ignore[attr-defined] # a thread, which waits for the workers, too
-        raise
-    pool.shutdown()
+    def _tell_failed_starts(self) -> None:
+        if self._failed_starts:
+            self._failed_starts = 0
+            self._emit(
+                Notice(f"A worker process died at its start (out of memory?); going on with {len(self.workers)}.")
+            )

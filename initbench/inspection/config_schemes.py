@@ -81,7 +81,7 @@ def _input(config: Config, data_dir: Path | None, device: torch.device, emit: Em
         return dataset, f"{counted(asked.samples, 'input')} N(0, 1) of shape {shape_text(dataset.train_images)}"
     values = config.to_dict()
     named = make_config({**values, "data": {**values["data"], "name": asked.input or config.data.name}})
-    dataset = load_dataset(named, data_dir, device, emit)
+    dataset = load_dataset(named, data_dir, emit)
     count = min(asked.samples, len(dataset.train_labels))
     return dataset, f"{counted(count, 'training image')} of {dataset.name}"
 

@@ -16,6 +16,7 @@ from initbench.activations import MODULES
 from initbench.config import TrainConfig
 from initbench.errors import UsageError, unknown
 from initbench.inspection.measured import JACOBIANS, measured, shape_text
+from initbench.inspection.trial_step import trial_step
 from initbench.results import SignalReport
 from initbench.schemes import SchemeSpec, parse
 from initbench.schemes.apply import Layers, initialize
@@ -25,7 +26,7 @@ from initbench.schemes.weights import weights
 from initbench.signals.measure import GRADIENT_SAMPLES
 from initbench.signals.misfits import misfits
 from initbench.signals.weight_signals import Step
-from initbench.training.optimizers import first_step, trial_step
+from initbench.training.optimizers import first_step
 
 Optimize = Callable[[list[nn.Parameter]], Optimizer]
 

@@ -1,5 +1,6 @@
-"""Training: one model on one dataset with one config. No files, no printing: data in, rows out through a callback."""
+"""Training: models on one dataset, each by itself or stacked. No files, no printing: data in, rows out."""
 
-from initbench.training.loop import train, warm_up
+from initbench.training.loop import train
+from initbench.training.stacked import train_stacked
 
-__all__ = ["train", "warm_up"]
+__all__ = ["train", "train_stacked"]

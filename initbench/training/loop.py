@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from initbench import seeds
 from initbench.config import Config
 from initbench.data import Dataset
 from initbench.layers import seed_dropout
 from initbench.results import Divergence, EpochRow, SignalRow
+from initbench.training.backprop import Backprop
 from initbench.training.devices import seed_global_generator
-from initbench.training.optimizers import build_optimizer, build_schedule
-from initbench.training.pixels import accuracy, to_float
+from initbench.training.epochs import epoch_order, learning_rate, mean_loss, steps_per_epoch
+from initbench.training.optimizers import Optimizer, build_optimizer, clip_
+from initbench.training.pixels import Pixels, accuracy
+from initbench.training.precision import check_precision, products_in, subnormals_flushed
 from initbench.training.signals import signal_recorder
 
 
@@ -31,15 +28,23 @@ class _Trainee:
     """Everything that one step touches."""
 
     model: nn.Module
-    parameters: list[nn.Parameter]
+    backprop: Backprop
     optimizer: Optimizer
-    schedule: LRScheduler | None
-    clip_norm: float | None
+    config: Config
+    pixels: Pixels
+    labels: Tensor  # [N], of the training images
+    classes: int
 
+    steps: int  # in the whole training
 
-def steps_per_epoch(images: int, batch_size: int, drop_last: bool) -> int:
-    """Return the number of optimizer steps that an epoch over `images` takes."""
-    return images // batch_size if drop_last else math.ceil(images / batch_size)
+    def next_rate(self) -> float:
+        """Return the learning rate of the step that comes next."""
+        return learning_rate(self.config.train, self.optimizer.steps, self.steps)
+
+    def trial_step(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
+        """Return the change that the next step would make to `parameter` with this gradient, and change nothing."""
+        places = {id(one): index for index, one in enumerate(self.backprop.parameters)}
+        return self.optimizer.trial(places[id(parameter)], gradient, self.next_rate())
 
 
 def train(
@@ -54,16 +59,22 @@ def train(
     The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss or a weight
     that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
     `on_signals` gets what the network looks like before the first and after every `train.signals` epochs, and where it
-    diverged.
+    diverged. Numbers too small for a normal float32 count as 0. Raises DeviceError where the device has no products in
+    the precision asked for.
     """
-    trainee = _trainee(model, config, len(dataset.train_labels))
-    record = signal_recorder(model, trainee.optimizer, dataset, config, on_signals)
     device = dataset.train_labels.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    check_precision(config.train.precision, device)
+    trainee = _trainee(model, dataset, config)
+    record = signal_recorder(model, trainee.trial_step, dataset, config, on_signals)
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        products_in(config.train.precision, device),
+        subnormals_flushed(),
+    ):
         record(0)
         for epoch in range(1, config.train.epochs + 1):
             seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
-            row = _epoch(trainee, dataset, config, epoch)
+            row = _epoch(trainee, dataset, epoch)
             if isinstance(row, Divergence):
                 record(epoch, ended=True)
                 return row
@@ -72,34 +83,34 @@ def train(
     return None
 
 
-@functools.cache
-def warm_up() -> None:
-    """Import what torch imports at the first step of an optimizer, seconds that belong to no run."""
-    parameter = nn.Parameter(torch.zeros(1))
-    parameter.grad = torch.zeros(1)
-    Adam([parameter], fused=True).step()
-
-
-def _trainee(model: nn.Module, config: Config, images: int) -> _Trainee:
-    parameters = list(model.parameters())
-    optimizer = build_optimizer(config.train, parameters)
-    steps = config.train.epochs * steps_per_epoch(images, config.data.batch_size, config.data.drop_last)
+def _trainee(model: nn.Module, dataset: Dataset, config: Config) -> _Trainee:
+    backprop = Backprop(model, config.train.precision, dataset.train_labels.device.type)
     return _Trainee(
-        model, parameters, optimizer, build_schedule(config.train, optimizer, steps), config.train.clip_norm
+        model,
+        backprop,
+        build_optimizer(config.train, backprop.parameters),
+        config,
+        Pixels(dataset.train_images),
+        dataset.train_labels,
+        dataset.classes,
+        config.train.epochs * steps_per_epoch(len(dataset.train_labels), config.data.batch_size, config.data.drop_last),
     )
 
 
-def _epoch(trainee: _Trainee, dataset: Dataset, config: Config, epoch: int) -> EpochRow | Divergence:
+def _epoch(trainee: _Trainee, dataset: Dataset, epoch: int) -> EpochRow | Divergence:
     started = time.perf_counter()
-    order = _order(config, epoch, len(dataset.train_labels)).to(dataset.train_labels.device)
+    config = trainee.config
+    order = epoch_order(config, epoch, len(trainee.labels)).to(trainee.labels.device)
+    labels = trainee.labels[order]
     seed_dropout(trainee.model, config.seed, epoch, order.device)
-    losses, logits = _steps(trainee, dataset, order, config.data.batch_size)
+    logits = _steps(trainee, order, labels)
+    losses = _losses(logits, labels, config.data.batch_size)
     if (step := _first_step_astray(trainee, losses)) is not None:
         return Divergence(epoch=epoch, step=step)
     return EpochRow(
         epoch=epoch,
-        train_loss=_mean_loss(losses, len(order), config.data.batch_size),
-        train_accuracy=float((logits.argmax(1) == dataset.train_labels[order]).double().mean()),
+        train_loss=float(mean_loss(losses, len(order), config.data.batch_size)),
+        train_accuracy=float((logits.max(0).indices == labels).double().mean()),
         test_accuracy=accuracy(trainee.model, dataset.test_images, dataset.test_labels, config.data.eval_scale),
         seconds=time.perf_counter() - started,
     )
@@ -110,50 +121,46 @@ def _first_step_astray(trainee: _Trainee, losses: Tensor) -> int | None:
     finite = losses.isfinite()
     if not finite.all():
         return int(finite.int().argmin()) + 1
-    weights_finite = all(bool(parameter.isfinite().all()) for parameter in trainee.parameters)
+    weights_finite = all(bool(parameter.isfinite().all()) for parameter in trainee.optimizer.parameters)
     return None if weights_finite else len(losses)
 
 
-def _order(config: Config, epoch: int, images: int) -> Tensor:
-    """Return the indices of this epoch's images [N], in order; without the last, smaller batch where it is dropped."""
-    order = torch.randperm(images, generator=seeds.stream(config.seed, "order", epoch))
-    steps = steps_per_epoch(images, config.data.batch_size, config.data.drop_last)
-    return order[: steps * config.data.batch_size]
+def _steps(trainee: _Trainee, order: Tensor, labels: Tensor) -> Tensor:
+    """Take one optimizer step per batch; return the logits of each image [C, N], as they were when it was seen.
 
-
-def _steps(trainee: _Trainee, dataset: Dataset, order: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Take one optimizer step per batch; return the loss of each step [S] and the logits of each image seen [N, C].
-
-    Nothing is read back from the device within the epoch: finite losses and accuracy are looked at once, after it.
+    Nothing is read back from the device within the epoch: losses and accuracy are looked at once, after it. The classes
+    are the first axis, as torch computes a softmax over it with the images side by side in a vector.
     """
     trainee.model.train()
-    batches = torch.split(order, batch_size)
-    losses = torch.empty(len(batches), device=order.device)
-    logits = torch.empty(len(order), dataset.classes, device=order.device)
-    for step, (index, seen) in enumerate(zip(batches, torch.split(logits, batch_size), strict=True)):
-        images = to_float(dataset.train_images.index_select(0, index))
-        losses[step] = _step(trainee, images, dataset.train_labels.index_select(0, index), seen)
-    return losses, logits
+    batch_size, clip_norm = trainee.config.data.batch_size, trainee.config.train.clip_norm
+    backprop, seen = trainee.backprop, []
+    minus_one = torch.full((1, batch_size), -1.0, device=order.device)
+    with backprop.mode():
+        for index, of_batch in zip(
+            torch.split(order, batch_size), torch.split(labels[None], batch_size, 1), strict=True
+        ):
+            logits = backprop.forward(trainee.pixels.at(index)).t().contiguous()
+            backprop.backward(_loss_gradient(logits, of_batch, minus_one))
+            gradients = backprop.gradients
+            if clip_norm is not None:
+                clip_(gradients, clip_norm)
+            trainee.optimizer.step(gradients, trainee.next_rate())
+            seen.append(logits)
+        return torch.cat(seen, 1)
 
 
-def _step(trainee: _Trainee, images: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
-    """Take one step on images [B, C, H, W] and labels [B]; write the logits to `seen` [B, C] and return the loss."""
-    logits = trainee.model(images)
-    loss = cross_entropy(logits, labels)
-    for parameter in trainee.parameters:
-        parameter.grad = None
-    torch.autograd.backward(loss)
-    if trainee.clip_norm is not None:
-        clip_grad_norm_(trainee.parameters, trainee.clip_norm)
-    trainee.optimizer.step()
-    if trainee.schedule is not None:
-        trainee.schedule.step()
-    seen.copy_(logits.detach())
-    return loss.detach()
+def _loss_gradient(logits: Tensor, labels: Tensor, minus_one: Tensor) -> Tensor:
+    """Return d loss / d logits [B, C] of the mean cross-entropy, (softmax(logits) - onehot(labels)) / B.
+
+    `logits` are [C, B], `labels` and `minus_one` (-1 for each image) [1, B].
+    """
+    gradient = torch.softmax(logits, 0)
+    return gradient.scatter_add_(0, labels, minus_one[:, : labels.shape[1]]).div_(labels.shape[1]).t()
 
 
-def _mean_loss(losses: Tensor, images: int, batch_size: int) -> float:
-    """Return the mean loss per image; the last batch may be smaller than `batch_size`."""
-    sizes = torch.full_like(losses, batch_size, dtype=torch.float64)
-    sizes[-1] = images - batch_size * (len(losses) - 1)
-    return float((losses.double() * sizes).sum() / images)
+def _losses(logits: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+    """Return the mean loss of each step [S] from the logits [C, N] and labels [N] of the images, in their order."""
+    each = torch.log_softmax(logits, 0).gather(0, labels[None])[0].neg()
+    full = len(each) // batch_size * batch_size
+    whole, rest = each[:full].view(-1, batch_size).mean(1), each[full:]
+    return torch.cat([whole, rest.mean()[None]]) if len(rest) else whole

@@ -1,90 +1,151 @@
-"""Optimizers and learning-rate schedules by name, from torch.optim."""
+"""Optimizers: what is remembered of each parameter, and the step, by torch's fused kernels where it has one.
+
+An optimizer is elementwise: parameters may be slices of larger tensors, such as some of the replicas of a stack. The
+learning rate is given to each step. The numbers are those of `torch.optim` to the bit, without the time that its
+bookkeeping takes at each step, and the seconds of imports at the first.
+"""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from initbench.config import TrainConfig
 
 RMSPROP_ALPHA, EPS = 0.99, 1e-8  # torch.optim's defaults
+COUNTS = 1_000  # step numbers that are kept as tensors at a time
+
+Memory = tuple[list[Tensor], ...]  # of each kind of running average: one tensor like each parameter
+Update = Callable[[Sequence[Tensor], Sequence[Tensor], Memory, int, float], None]
 
 
-def build_optimizer(config: TrainConfig, parameters: Iterable[Parameter]) -> Optimizer:
-    """Return the optimizer that `config` names, fused (one kernel for all parameters) where torch has that."""
-    if config.optimizer == "sgd":
-        return SGD(
-            parameters,
-            config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
+@dataclass
+class Optimizer:
+    """`update(parameters, gradients, memory, step from 1, lr)` changes parameters and memory in place."""
+
+    parameters: list[Tensor]
+    memory: Memory
+    update: Update
+    steps: int = 0  # taken so far
+
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """Take one step against `gradients`, one like each parameter (they may be overwritten), at the rate `lr`."""
+        self.steps += 1
+        self.update(self.parameters, gradients, self.memory, self.steps, lr)
+
+    def trial(self, index: int, gradient: Tensor, lr: float) -> Tensor:
+        """Return the change that the next step makes to parameter `index` if its gradient is this one [same shape].
+
+        Parameter and memory stay as they are.
+        """
+        before = self.parameters[index]
+        memory = tuple([of_kind[index].clone()] for of_kind in self.memory)
+        twin = Optimizer([before.clone()], memory, self.update, self.steps)
+        twin.step([gradient.detach().clone()], lr)
+        return twin.parameters[0] - before
+
+
+def build_optimizer(config: TrainConfig, parameters: Iterable[Tensor]) -> Optimizer:
+    """Return the optimizer that `config` names for `parameters`, whose storage it changes at each step."""
+    tensors = [parameter.detach() for parameter in parameters]
+    kinds, update = _UPDATES[config.optimizer](config)
+    return Optimizer(tensors, tuple([torch.zeros_like(one) for one in tensors] for _ in range(kinds)), update)
+
+
+def _sgd(config: TrainConfig) -> tuple[int, Update]:
+    """b = momentum b + g (b = g at first); w -= lr b, with nesterov lr (g + momentum b) (Sutskever et al. 2013)."""
+
+    def update(parameters: Sequence[Tensor], gradients: Sequence[Tensor], memory: Memory, step: int, lr: float) -> None:
+        torch._fused_sgd_(
+            list(parameters),
+            list(gradients),
+            *(memory or ([],)),
             weight_decay=config.weight_decay,
-            fused=True,
+            momentum=config.momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=config.nesterov,
+            maximize=False,
+            is_first_step=step == 1,
         )
-    if config.optimizer == "rmsprop":
-        return RMSprop(parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    adam = Adam if config.optimizer == "adam" else AdamW
-    return adam(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+
+    return (1 if config.momentum else 0), update
 
 
-def first_step(config: TrainConfig) -> Callable[[Parameter, Tensor], Tensor]:
-    """Return the function (parameter, gradient) -> change of the first step of the optimizer that `config` names.
+def _adam(config: TrainConfig) -> tuple[int, Update]:
+    """m, v: running averages of g and g^2; w -= lr m' / (sqrt(v') + eps), m' and v' without their bias.
 
-    What `trial_step` finds with a fresh optimizer, by formula: torch's optimizers import seconds' worth of modules at
-    their first step. With weight decay g becomes g + wd w, but in adamw. sgd: -lr g, times 1 + momentum with nesterov.
-    adam, adamw: -lr g / (|g| + eps), the averages without their bias being g and g^2 (Kingma & Ba 2015, algorithm 1);
-    adamw: less lr wd w (Loshchilov & Hutter 2019). rmsprop: -lr g / (sqrt(1 - alpha) |g| + eps).
+    Kingma & Ba 2015, algorithm 1; adamw takes lr wd w off apart (Loshchilov & Hutter 2019, algorithm 2).
     """
-    decays_apart = config.optimizer == "adamw"
+    kernel: Any = torch._fused_adam_ if config.optimizer == "adam" else torch._fused_adamw_
+    beta1, beta2 = config.betas
 
-    def change(parameter: Parameter, gradient: Tensor) -> Tensor:
-        weight = parameter.detach()
-        decayed = gradient if decays_apart or not config.weight_decay else gradient + config.weight_decay * weight
-        if config.optimizer == "sgd":
-            return decayed * (-config.lr * (1 + config.momentum if config.nesterov else 1))
-        share = math.sqrt(1 - RMSPROP_ALPHA) if config.optimizer == "rmsprop" else 1.0
-        step = decayed / decayed.abs().mul_(share).add_(EPS).div_(-config.lr)
-        return step.sub_(weight, alpha=config.lr * config.weight_decay) if decays_apart else step
+    def update(parameters: Sequence[Tensor], gradients: Sequence[Tensor], memory: Memory, step: int, lr: float) -> None:
+        kernel(
+            list(parameters),
+            list(gradients),
+            *memory,
+            [],
+            [_count(step, parameters[0].device)] * len(parameters),
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=config.weight_decay,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
 
-    return change
+    return 2, update
 
 
-def trial_step(optimizer: Optimizer, parameter: Parameter, gradient: Tensor) -> Tensor:
-    """Return the change that the next step of `optimizer` makes to `parameter` [any shape] if its gradient is this one.
-
-    Optimizer, parameter and its `grad` stay as they are: the step is taken by another optimizer of the same class, with
-    copies of the parameter, of what is remembered of it and of the settings of its group (the rate of a schedule is one
-    of them). Raises ValueError for a parameter that `optimizer` does not have.
+def _rmsprop(config: TrainConfig) -> tuple[int, Update]:
+    """v: running average of g^2; w -= lr g / (sqrt(v) + eps), through b = momentum b + ... with momentum (Hinton 2012,
+    lecture 6e).
     """
-    twin = Parameter(parameter.detach().clone())
-    kind: Any = type(optimizer)  # its own class takes all of its settings with the group
-    trial: Optimizer = kind([{**_group_of(optimizer, parameter), "params": [twin]}])
-    if parameter in optimizer.state:
-        trial.state[twin] = copy.deepcopy(optimizer.state[parameter])
-    twin.grad = gradient.detach().clone()
-    trial.step()
-    with torch.no_grad():
-        return twin - parameter
+
+    def update(parameters: Sequence[Tensor], gradients: Sequence[Tensor], memory: Memory, step: int, lr: float) -> None:
+        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            if config.weight_decay:
+                gradient = gradient.add(parameter, alpha=config.weight_decay)
+            square = memory[0][index]
+            square.mul_(RMSPROP_ALPHA).addcmul_(gradient, gradient, value=1 - RMSPROP_ALPHA)
+            root = square.sqrt().add_(EPS)
+            if config.momentum:
+                parameter.add_(memory[1][index].mul_(config.momentum).addcdiv_(gradient, root), alpha=-lr)
+            else:
+                parameter.addcdiv_(gradient, root, value=-lr)
+
+    return (2 if config.momentum else 1), update
 
 
-def _group_of(optimizer: Optimizer, parameter: Parameter) -> dict[str, Any]:
-    for group in optimizer.param_groups:
-        if any(one is parameter for one in group["params"]):
-            return {name: value for name, value in group.items() if name != "params"}
-    raise ValueError(f"the optimizer has no such parameter, of shape {tuple(parameter.shape)}.")
+_UPDATES = {"sgd": _sgd, "adam": _adam, "adamw": _adam, "rmsprop": _rmsprop}
 
 
-def build_schedule(config: TrainConfig, optimizer: Optimizer, steps: int) -> LRScheduler | None:
-    """Return the schedule over `steps` optimizer steps; None where the rate is constant.
+def _count(step: int, device: torch.device) -> Tensor:
+    """Return the number `step` as the tensor that torch's kernels want."""
+    return _counts(step // COUNTS, device)[step % COUNTS]
 
-    cosine: lr_t = lr (1 + cos(pi t / steps)) / 2 (Loshchilov & Hutter 2017, eq. 5, without restarts).
-    """
-    return CosineAnnealingLR(optimizer, T_max=steps) if config.schedule == "cosine" else None
+
+@functools.lru_cache(maxsize=2)
+def _counts(chunk: int, device: torch.device) -> tuple[Tensor, ...]:
+    first = chunk * COUNTS
+    return torch.arange(first, first + COUNTS, dtype=torch.float32, device=device).unbind()
+
+
+def clip_(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale the gradients so that their norm, all together, is at most `max_norm` (Pascanu et al. 2013, sec. 3.2)."""
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    scale = (max_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale)
+
+
+def first_step(config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function (parameter, gradient) -> change of the first step of the optimizer that `config` names."""
+    return lambda parameter, gradient: build_optimizer(config, [parameter]).trial(0, gradient, config.lr)

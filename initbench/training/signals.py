@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from initbench import seeds
 from initbench.config import Config
@@ -16,9 +14,11 @@ from initbench.data import Dataset
 from initbench.results import SignalRow
 from initbench.schemes.samples import Samples
 from initbench.training.devices import seed_global_generator
-from initbench.training.optimizers import trial_step
 
 IMAGES = 256  # of the training set: as many as `initbench inspect` sends through by default
+
+
+Step = Callable[[nn.Parameter, Tensor], Tensor]  # what one optimizer step would add to a parameter with this gradient
 
 
 class Record(Protocol):
@@ -30,7 +30,7 @@ class Record(Protocol):
 
 def signal_recorder(
     model: nn.Module,
-    optimizer: Optimizer,
+    step: Step,
     dataset: Dataset,
     config: Config,
     on_signals: Callable[[SignalRow], None] | None,
@@ -41,8 +41,8 @@ def signal_recorder(
     `train.signals`, and where training diverged; it does nothing where that is 0 or nobody listens. The model, its
     optimizer and the random streams stay as they are, so that no number of the run depends on it (torch's global
     generator, which a user's own module may draw from, is seeded here as it is for every epoch). Ratios of update to
-    weight are those of the step that `optimizer` would take next, its gradient not clipped. A module that cannot be
-    measured gives rows that say why, and no error.
+    weight are those of `step`, what the optimizer would do next with a gradient that is not clipped. A module that
+    cannot be measured gives rows that say why, and no error.
     """
     every = config.train.signals
     if every == 0 or on_signals is None:
@@ -52,7 +52,7 @@ def signal_recorder(
     def record(epoch: int, ended: bool = False) -> None:
         if ended or epoch % every == 0:
             seed_global_generator(seeds.derive(config.seed, "signals", "model", epoch), labels.device)
-            on_signals(_measured(model, optimizer, images, labels, epoch))
+            on_signals(_measured(model, step, images, labels, epoch))
 
     return record
 
@@ -67,11 +67,11 @@ def fixed_batch(dataset: Dataset, seed: int, size: int = IMAGES) -> tuple[Tensor
     return Samples(dataset.train_images).floats(index), dataset.train_labels[index]
 
 
-def _measured(model: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor, epoch: int) -> SignalRow:
+def _measured(model: nn.Module, step: Step, images: Tensor, labels: Tensor, epoch: int) -> SignalRow:
     from initbench.signals.measure import measure
 
     try:
-        found = measure(model, images, labels, step=functools.partial(trial_step, optimizer))
+        found = measure(model, images, labels, step=step)
     except Exception as error:  # whatever a user's module raises when it is measured is no reason to end its training
         problem = str(error).partition("\n")[0] or type(error).__name__
         return SignalRow(epoch=epoch, problem=problem, layers=(), weights=())

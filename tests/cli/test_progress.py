@@ -84,3 +84,33 @@ def test_quiet_shows_no_pretraining(screen: Console) -> None:
         planned(display, 1)
         display.emit(initializing(1))
     assert text_of(screen) == ""
+
+
+def test_a_result_without_epochs_before_it_moves_the_bar_by_all_of_them(screen: Console) -> None:
+    with CompareDisplay(quiet=False) as display:
+        planned(display, 2)
+        display.emit(RunDone("dbn", RESULT, reused=False))
+        with screen.capture() as drawn:
+            screen.print(display.live())
+    assert ("2/4 epochs" in drawn.get()) == screen.is_terminal
+
+
+def test_before_the_first_sign_of_work_nothing_is_promised(screen: Console) -> None:
+    with CompareDisplay(quiet=False) as display:
+        planned(display, 2)
+        with screen.capture() as drawn:
+            screen.print(display.live())
+    if screen.is_terminal:
+        assert "0/4 epochs" in drawn.get()
+        assert "? to go" in drawn.get()
+
+
+def test_a_run_that_ended_early_has_no_epochs_left(screen: Console) -> None:
+    diverged = run_result("normal", 0, None, status="diverged", history=[])
+    with CompareDisplay(quiet=False) as display:
+        planned(display, 2)
+        display.emit(RunDone("normal", diverged, reused=False))
+        with screen.capture() as drawn:
+            screen.print(display.live())
+    assert ("2/4 epochs" in drawn.get()) == screen.is_terminal
+    assert "normal, seed 0: diverged" in text_of(screen)

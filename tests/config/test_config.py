@@ -55,6 +55,8 @@ train:
   schedule: constant
   clip_norm: null
   threads: 1
+  precision: float32
+  engine: auto
   signals: 0
 inspect:
   schemes: []
@@ -69,7 +71,10 @@ NAME = (
     "starting with a letter or digit."
 )
 TOP = "name, model, init, data, train, inspect, seed, device"
-TRAIN = "epochs, optimizer, lr, momentum, nesterov, betas, weight_decay, schedule, clip_norm, threads, signals"
+TRAIN = (
+    "epochs, optimizer, lr, momentum, nesterov, betas, weight_decay, schedule, clip_norm, threads, precision, engine,"
+    " signals"
+)
 SCHEMES = "allowed: a list of at most 100 schemes, such as [xavier, he, normal:std=1]."
 SIZE = "a whole number from 1 to 100000"
 MLP = "name, hidden, activation, dropout, norm, residual, bias"
@@ -221,6 +226,14 @@ def test_the_defaults() -> None:
          "betas; adam and adamw have it. Remove it or change train.optimizer."),
         ("train: {clip_norm: -1}", f"1:20: train.clip_norm: got -1, allowed: {RATE} or null."),
         ("train: {threads: 0}", "1:18: train.threads: got 0, allowed: a whole number from 1 to 1024."),
+        (
+            "train: {precision: bfloat}",
+            "1:20: train.precision: got 'bfloat', allowed: float32, bfloat16. Did you mean 'bfloat16'?",
+        ),
+        (
+            "train: {engine: stack}",
+            "1:17: train.engine: got 'stack', allowed: auto, sequential, stacked. Did you mean 'stacked'?",
+        ),
         ("train: {signals: -1}", "1:18: train.signals: got -1, allowed: a whole number from 0 to 100000."),
         ("train: {signals: true}", "1:18: train.signals: got true, allowed: a whole number from 0 to 100000."),
         # inspect

@@ -19,8 +19,8 @@ from initbench.results import Divergence, EpochRow
 from initbench.threads import torch_threads
 from initbench.training import train
 from initbench.training.devices import resolve_device
-from initbench.training.loop import steps_per_epoch
-from initbench.training.pixels import accuracy, to_float
+from initbench.training.epochs import learning_rate, steps_per_epoch
+from initbench.training.pixels import Pixels, accuracy
 
 
 @dataclass(frozen=True)
@@ -113,20 +113,10 @@ def test_no_setting_is_ignored(name: str, value: object) -> None:
 
 def test_cosine_ends_at_zero() -> None:
     """lr_t = lr (1 + cos(pi t / T)) / 2: the last of the T steps is taken at lr (1 + cos(pi (T - 1) / T)) / 2."""
-    from initbench.training.optimizers import build_optimizer, build_schedule
-
     settings = config(train__schedule="cosine", train__lr=0.5).train
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = build_optimizer(settings, [weight])
-    schedule = build_schedule(settings, optimizer, 10)
-    assert schedule is not None
-    rates = []
-    for _ in range(10):
-        rates.append(optimizer.param_groups[0]["lr"])
-        weight.grad = torch.ones(1)
-        optimizer.step()
-        schedule.step()
+    rates = [learning_rate(settings, step, 10) for step in range(10)]
     assert rates == pytest.approx([0.5 * (1 + math.cos(math.pi * t / 10)) / 2 for t in range(10)])
+    assert learning_rate(settings, 10, 10) == 0
 
 
 def test_divergence_is_an_outcome_with_epoch_and_step() -> None:
@@ -165,13 +155,13 @@ def test_the_order_of_the_data_does_not_depend_on_the_scheme(monkeypatch: pytest
     from initbench.training import loop
 
     orders: list[torch.Tensor] = []
-    real = loop._order
+    real = loop.epoch_order
 
     def spy(*arguments: Any) -> torch.Tensor:
         orders.append(real(*arguments))
         return orders[-1]
 
-    monkeypatch.setattr(loop, "_order", spy)
+    monkeypatch.setattr(loop, "epoch_order", spy)
     for scheme in ("xavier", "orthogonal"):
         trained(config(init__scheme=scheme, model__dropout=0.1), dataset())
     for first, second in zip(orders[:3], orders[3:], strict=True):
@@ -187,9 +177,13 @@ def test_steps_per_epoch(images: int, batch: int, drop: bool, steps: int) -> Non
 
 
 def test_pixels_are_in_zero_one_and_eval_scale_255_gives_the_raw_ones() -> None:
-    raw = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert torch.equal(to_float(raw), raw.float() / 255)
-    assert torch.equal(to_float(raw, 255), raw.float())
+    raw = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
+    order = torch.tensor([2, 0, 3])
+    assert torch.equal(Pixels(raw).at(order), raw[order].float() / 255)
+    assert torch.equal(Pixels(raw, 255).between(0, 4), raw.float())
+    pixels = Pixels(raw)
+    for chosen in (order, order[:1], order):
+        assert torch.equal(pixels.at(chosen), raw[chosen].float() / 255)
 
 
 def test_accuracy_is_the_share_of_right_answers_whatever_the_chunk() -> None:
