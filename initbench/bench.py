@@ -190,6 +190,10 @@ def _shared(base: Config) -> dict[str, Any]:
 def _prepare(configs: Mapping[str, Sequence[Config]], how: _How) -> _Prepared:
     """Plan the runs, and look which of them are there already."""
     planned = plan(configs, Path(how.data_dir) if how.data_dir else None, how.emit)
+    if how.stack is not None and planned.jobs[0].engine == "sequential":
+        raise UsageError(
+            f"stack={how.stack}: runs are trained one by one here. Leave it out, or set train.engine=stacked."
+        )
     jobs = _block(planned.jobs, *how.shard) if how.shard else planned.jobs
     store = Store(Path(how.runs_dir)) if how.runs_dir else None
     stored = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}

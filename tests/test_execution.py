@@ -24,11 +24,11 @@ SCHEMES = ["xavier", "he", "normal:std=0.01"]
 SETTINGS: dict[str, Any] = {"config": tiny(), "seeds": 2}
 
 
-def in_processes(runs_dir: Path) -> Comparison:
+def in_processes(runs_dir: Path, request: pytest.FixtureRequest) -> Comparison:
     return initbench.compare(SCHEMES, **SETTINGS, jobs=2, runs_dir=runs_dir)
 
 
-def in_shards(runs_dir: Path) -> Comparison:
+def in_shards(runs_dir: Path, request: pytest.FixtureRequest) -> Comparison:
     places = [runs_dir.parent / f"shard{part}" for part in (1, 2, 3, 4)]
     for part, place in enumerate(places, start=1):
         bench.train_shard(SCHEMES, **SETTINGS, shard=(part, 4), runs_dir=place)
@@ -38,9 +38,9 @@ def in_shards(runs_dir: Path) -> Comparison:
     return comparison
 
 
-def on_ray(runs_dir: Path) -> Comparison:
-    pytest.importorskip("ray")
-    return initbench.compare(SCHEMES, **SETTINGS, jobs=2, executor="ray", runs_dir=runs_dir)
+def on_ray(runs_dir: Path, request: pytest.FixtureRequest) -> Comparison:
+    address = request.getfixturevalue("cluster").address
+    return initbench.compare(SCHEMES, **SETTINGS, jobs=2, executor="ray", ray_address=address, runs_dir=runs_dir)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def inline_table() -> dict[str, Any]:
     ids=["processes", "shards", "ray"],
 )
 def test_every_way_of_execution_gives_the_same_table_to_the_bit(
-    way: Any, inline_table: dict[str, Any], tmp_path: Path
+    way: Any, inline_table: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    assert without_times(way(tmp_path / "runs")) == inline_table
+    assert without_times(way(tmp_path / "runs", request)) == inline_table
     weights = {folder.name: load_file(folder / "weights.safetensors") for folder in (tmp_path / "runs").glob("[!.]*")}
     initbench.compare(SCHEMES, **SETTINGS, runs_dir=tmp_path / "alone")
     for name, tensors in weights.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_SEEDS = 100_000
 SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
-ADDRESS = re.compile(r"auto|(ray://)?[^\s/:]+:[0-9]{1,5}|(ray://)?\[[0-9a-fA-F:.]+\]:[0-9]{1,5}", re.ASCII)
+ADDRESS = re.compile(r"auto|[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}", re.ASCII)
 
 
 def complete_formats(incomplete: str) -> list[str]:

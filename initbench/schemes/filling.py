@@ -48,15 +48,21 @@ def fill(weight: Weight, scheme: str | SchemeSpec, *, generator: Generator, acti
     drawn = torch.full(weight.shape, math.nan, dtype=_drawn_dtype(weight.tensor))
     with guarded(spec, f"{weight.name}, shape {weight.shape}"), torch.no_grad():
         spec.scheme.fill(drawn, **{name: handed[name] for name in spec.scheme.handed}, **spec.resolved(activation))
-    if drawn.isnan().any():
+    if math.isnan(_largest(drawn)):
         raise SchemeError(
             f"scheme {spec.name!r} did not fill {weight.name} in place, or filled it with NaN. What it returns is"
             " ignored; write weight.copy_(...)."
         )
     with torch.no_grad():
         weight.tensor.copy_(drawn)
-    if not weight.tensor.isfinite().all():
+    if not math.isfinite(_largest(weight.tensor)):
         raise SchemeError(f"scheme {str(spec)!r} fills {weight.name} with more than {weight.tensor.dtype} can hold.")
+
+
+def _largest(tensor: Tensor) -> float:
+    """Return the largest absolute value, NaN where there is one, in one pass and without a copy."""
+    low, high = (float(end) for end in tensor.detach().aminmax())
+    return max(-low, high) if low == low else low
 
 
 def check_fits(weight: Weight, spec: SchemeSpec) -> None:

@@ -17,7 +17,7 @@ from initbench.results import Divergence, EpochRow, SignalRow
 from initbench.training.backprop import Backprop
 from initbench.training.devices import seed_global_generator
 from initbench.training.epochs import epoch_order, learning_rate, mean_loss, steps_per_epoch
-from initbench.training.optimizers import Optimizer, build_optimizer, clip_
+from initbench.training.optimizers import Optimizer, build_optimizer, clip_, dense
 from initbench.training.pixels import Pixels, accuracy
 from initbench.training.precision import check_precision, products_in, subnormals_flushed
 from initbench.training.signals import signal_recorder
@@ -84,6 +84,8 @@ def train(
 
 
 def _trainee(model: nn.Module, dataset: Dataset, config: Config) -> _Trainee:
+    for parameter in model.parameters():
+        parameter.data = dense(parameter.data)
     backprop = Backprop(model, config.train.precision, dataset.train_labels.device.type)
     return _Trainee(
         model,

@@ -36,7 +36,8 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
         """Take one step against `gradients`, one like each parameter (they may be overwritten), at the rate `lr`."""
         self.steps += 1
-        self.update(self.parameters, gradients, self.memory, self.steps, lr)
+        pairs = zip(gradients, self.parameters, strict=True)
+        self.update(self.parameters, [_laid_out_as(*pair) for pair in pairs], self.memory, self.steps, lr)
 
     def trial(self, index: int, gradient: Tensor, lr: float) -> Tensor:
         """Return the change that the next step makes to parameter `index` if its gradient is this one [same shape].
@@ -51,8 +52,15 @@ class Optimizer:
 
 
 def build_optimizer(config: TrainConfig, parameters: Iterable[Tensor]) -> Optimizer:
-    """Return the optimizer that `config` names for `parameters`, whose storage it changes at each step."""
+    """Return the optimizer that `config` names for `parameters`, whose storage it changes at each step.
+
+    Raises ValueError for a parameter with gaps in its memory.
+    """
     tensors = [parameter.detach() for parameter in parameters]
+    if any(dense(one) is not one for one in tensors):
+        raise ValueError(
+            "a parameter has gaps in its memory, as a slice of a larger tensor; give it memory of its own."
+        )
     kinds, update = _UPDATES[config.optimizer](config)
     return Optimizer(tensors, tuple([torch.zeros_like(one) for one in tensors] for _ in range(kinds)), update)
 
@@ -122,6 +130,21 @@ def _rmsprop(config: TrainConfig) -> tuple[int, Update]:
                 parameter.addcdiv_(gradient, root, value=-lr)
 
     return (2 if config.momentum else 1), update
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """Return the tensor itself, or a copy where its memory has gaps, as that of a slice of a larger one."""
+    return tensor if torch.empty_like(tensor).stride() == tensor.stride() else tensor.contiguous()
+
+
+def _laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Return the gradient in memory of the parameter's layout: torch's kernels go through the memory side by side.
+
+    That of W in `x @ W.T` is the transpose of a product, for one.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 _UPDATES = {"sgd": _sgd, "adam": _adam, "adamw": _adam, "rmsprop": _rmsprop}

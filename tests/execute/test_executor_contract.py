@@ -29,22 +29,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A Ray cluster of one node with two CPUs."""
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    before = dict(os.environ)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.fixture(params=EXECUTORS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -11,7 +11,7 @@ from bright_images import config
 from torch import Tensor, nn
 
 from initbench.config import TrainConfig
-from initbench.training.optimizers import COUNTS, build_optimizer, clip_, first_step
+from initbench.training.optimizers import COUNTS, build_optimizer, clip_, dense, first_step
 
 LR = 0.1
 WEIGHT = torch.tensor([[0.5, -1.0, 2.0], [0.25, 0.0, -3.0]])
@@ -134,3 +134,26 @@ def test_clipping_is_torchs(max_norm: float) -> None:
         torch.testing.assert_close(gradient, parameter.grad)
     norm = float(torch.cat([one.flatten() for one in gradients]).norm())
     assert norm == pytest.approx(max_norm) if max_norm < 1 else norm > 1
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_gradient_in_memory_of_another_layout_is_the_same_gradient(settings: dict[str, Any]) -> None:
+    """torch's fused kernels take no notice of strides: the gradient of W in x @ W.T comes transposed."""
+    generator = torch.Generator().manual_seed(4)
+    weight, gradient = (torch.randn(5, 3, generator=generator) for _ in range(2))
+    rows, columns = weight.clone(), weight.t().contiguous().t()
+    ours = [build_optimizer(train_config(settings), [one]) for one in (rows, rows.clone(), columns)]
+    for _ in range(2):
+        ours[0].step([gradient.clone()], LR)
+        ours[1].step([gradient.t().contiguous().t()], LR)
+        ours[2].step([gradient.clone()], LR)
+    for other in ours[1:]:
+        assert torch.equal(other.parameters[0], rows)
+
+
+def test_a_parameter_with_gaps_in_its_memory_gets_memory_of_its_own() -> None:
+    weight = torch.zeros(4, 6)[:, :3]
+    with pytest.raises(ValueError, match="gaps in its memory"):
+        build_optimizer(TrainConfig(), [weight])
+    assert dense(weight).is_contiguous()
+    assert dense(columns := torch.zeros(4, 6).t()) is columns

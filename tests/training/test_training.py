@@ -210,3 +210,39 @@ def test_cuda_where_there_is_none(name: str) -> None:
     assert resolve_device("auto") == torch.device("cpu")
     with pytest.raises(DeviceError, match="Use --device cpu or --device auto"):
         resolve_device(name)
+
+
+class Transposed(nn.Module):
+    """A layer as many write it: the gradient of its weight comes in transposed memory, and one has gaps in its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first = nn.Parameter(torch.randn(16, 8, generator=generator) / 4)
+        self.second = nn.Parameter((torch.randn(3, 16, generator=generator) / 3)[:, ::2])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.relu(images.flatten(1) @ self.first) @ self.second.T
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_a_module_of_ones_own_is_trained_as_torch_would(optimizer: str) -> None:
+    settings, data = config(train__optimizer=optimizer, train__lr=0.01), dataset()
+    ours, theirs = Transposed(), Transposed()
+    train(ours, data, settings, lambda row: None)
+    kinds = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    options = {} if optimizer in ("sgd", "rmsprop") else {"weight_decay": 0.0}
+    reference: Any = kinds[optimizer](theirs.parameters(), lr=0.01, **options)
+    for epoch in range(1, settings.train.epochs + 1):
+        order = torch.randperm(len(data.train_labels), generator=seeds.stream(settings.seed, "order", epoch))
+        for index in order[:200].split(50):
+            reference.zero_grad()
+            cross_entropy(theirs(data.train_images[index].float() / 255), data.train_labels[index]).backward()
+            reference.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
