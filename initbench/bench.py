@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from initbench import estimate, events
 from initbench.config import Config, ConfigLike, make_config, resolve_config
 from initbench.errors import UsageError
 from initbench.events import Emit
-from initbench.execute import Lost, executor_for
+from initbench.execute import Lost, executor_for, executors
 from initbench.plan import Plan, plan
 from initbench.results import Comparison, RunResult
 from initbench.schemes import distinct, parse
@@ -25,7 +27,6 @@ from initbench.work import Finished, Job, Task, execute_task, lost, tasks_of
 
 TARGET_ACCURACY = 0.97  # what an MLP reaches on MNIST within a few epochs
 DEFAULT_RUNS_DIR = "runs"
-START_S = {"inline": 0.0, "processes": estimate.WORKER_START_S, "ray": 2 * estimate.WORKER_START_S}
 WAITING = 2  # runs that may wait for the disk
 WORTH_CALIBRATING = 1_000_000  # images seen in training, all runs together: some ten seconds of the default model
 
@@ -48,6 +49,8 @@ class _How:
         """Check the numbers."""
         if self.jobs < 1 or (self.stack is not None and self.stack < 1):
             raise UsageError(f"jobs={self.jobs}, stack={self.stack}: give 1 or more.")
+        if self.executor != "auto":
+            executors[self.executor]
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise UsageError(f"shard={self.shard}: give (k, n), the k-th of n parts, k from 1 to n.")
 
@@ -222,8 +225,9 @@ class _Prepared:
 
     @property
     def _stack(self) -> int:
-        """How many replicas are stacked at most."""
-        return min(self.how.stack or self.plan.stack, self.plan.stack)
+        """How many replicas are stacked at most: what fits, and what leaves a stack for each worker."""
+        for_each = math.ceil(len(self.pending) / self.how.jobs)
+        return max(1, min(self.how.stack or self.plan.stack, self.plan.stack, for_each))
 
     def executed(self) -> Iterator[tuple[str, RunResult]]:
         """Yield (label, result) of every job: stored ones first, then the others as they end."""
@@ -238,30 +242,34 @@ class _Prepared:
                 yield job.label, result
         if pending:
             for job, result in self._stored(self._trained(tasks_of(pending, self._stack))):
-                emit(events.RunDone(job.label, result, reused=False))
                 yield job.label, result
 
-    def _trained(self, tasks: list[Task]) -> Iterator[tuple[Job, Finished]]:
+    def _trained(self, tasks: list[Task]) -> Generator[tuple[Job, Finished], None, None]:
         """Yield every job of these tasks, and what came of it, as they end."""
         execute = executor_for(*self._executor(len(tasks)))
         for task, ended in execute(tasks, execute_task, self.plan.dataset, self.how.emit):
             yield from zip(task, lost(task, ended.reason) if isinstance(ended, Lost) else ended, strict=True)
 
-    def _stored(self, ended: Iterator[tuple[Job, Finished]]) -> Iterator[tuple[Job, RunResult]]:
-        """Yield every job with its result once that is on the disk.
+    def _stored(self, ended: Generator[tuple[Job, Finished], None, None]) -> Iterator[tuple[Job, RunResult]]:
+        """Tell of every run that ended, and yield it with its job once it is on the disk.
 
         A thread of its own waits for the disk, some 10 ms a run, while the next run is trained.
         """
         keep = self.store.keep if self.store else _not_kept
         waiting: deque[tuple[Job, Future[RunResult]]] = deque()
-        with ThreadPoolExecutor(1) as disk:
+        with closing(ended), ThreadPoolExecutor(1) as disk:
             for job, finished in ended:
+                self.how.emit(events.RunDone(job.label, self._placed(job, finished.result), reused=False))
                 waiting.append((job, disk.submit(keep, job.folder, finished.result, finished.files)))
                 while waiting and (waiting[0][1].done() or len(waiting) > WAITING):
                     job, stored = waiting.popleft()
                     yield job, stored.result()
             for job, stored in waiting:
                 yield job, stored.result()
+
+    def _placed(self, job: Job, result: RunResult) -> RunResult:
+        """Return the result with the folder that it is being written to."""
+        return result.model_copy(update={"run_dir": str(self.store.root / job.folder)}) if self.store else result
 
     def _executor(self, tasks: int) -> tuple[str, int, str | None]:
         """Return name, workers and address of the executor for so many tasks."""
@@ -273,7 +281,8 @@ class _Prepared:
         seeds = tuple(dict.fromkeys(job.config.seed for job in jobs))
         executor, workers, _ = self._executor(len(tasks_of(pending, self._stack)))
         dataset = self.plan.dataset.on(torch.device(first.device))
-        costs = estimate.measure(pending, dataset, self._stack) if calibrate and pending else None
+        here = self.how.ray_address is None  # how fast other machines are, and how many, is not known
+        costs = estimate.measure(pending, dataset, self._stack) if calibrate and pending and here else None
         return events.Planned(
             config=first.config.to_dict(),
             device=first.device,
@@ -285,7 +294,9 @@ class _Prepared:
             reused=len(self.stored),
             run_dir=str(self.store.root / first.folder) if len(jobs) == 1 and self.store else None,
             labels=tuple(job.label for job in pending),
-            expected_s=estimate.expected_s(pending, costs, workers, START_S[executor], self._stack) if costs else None,
+            expected_s=estimate.expected_s(pending, costs, workers, executors[executor].start_s, self._stack)
+            if costs
+            else None,
             init_s=costs.init_s if costs else {},
             train_s=costs.train_s(first.config, first.dataset) if costs else None,
             workers=workers,

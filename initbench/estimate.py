@@ -27,7 +27,6 @@ LIMIT_S = 1.0  # a model whose single step takes longer is measured no more than
 FIRST_IMAGES = 64  # evaluated by the first trial
 FIRST_SAMPLES = 200  # training images of the first trial of a scheme that trains on all of them
 SMALL_LR = 1e-6  # nothing diverges within a trial; a step takes as long at any rate
-WORKER_START_S = 3.0  # until a worker process has imported torch and this: 3.0 s of an Intel Xeon core (n=4, 2.95-3.04)
 
 Clock = Callable[[], float]
 

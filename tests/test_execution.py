@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 
 import initbench
 from initbench import bench, work
-from initbench.events import Emit, Planned, RunDone
+from initbench.events import Emit, EpochDone, Planned, RunDone
 from initbench.execute import Lost
 from initbench.merging import merge
 from initbench.results import Comparison, DatasetInfo
@@ -172,3 +173,48 @@ def job(engine: Any, lr: float, hidden: Sequence[int] = (16,)) -> work.Job:
     config = initbench.make_config(tiny(train={"lr": lr}, model={"hidden": list(hidden)}))
     info = DatasetInfo(name="digits", stand_in_for=None, train_size=9, test_size=9, sha256="a" * 64)
     return work.Job("he", config, "cpu", engine, info, "0" * 16)
+
+
+def test_a_disk_error_ends_the_workers_and_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real, kept = Store.keep, list[str]()
+
+    def keep(store: Store, *run: Any) -> Any:
+        if kept:
+            raise initbench.StoreError("disk full")
+        kept.append("one")
+        return real(store, *run)
+
+    monkeypatch.setattr(Store, "keep", keep)
+    with pytest.raises(initbench.StoreError, match="disk full"):
+        initbench.compare(["xavier", "he"], config=tiny(), seeds=3, jobs=2, runs_dir=tmp_path)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_run_is_told_before_the_next_one_begins() -> None:
+    """What the estimate of the remaining time counts on."""
+    told: list[str] = []
+
+    def note(event: Any) -> None:
+        if isinstance(event, EpochDone):
+            told.append(f"{event.label} {event.seed}")
+        elif isinstance(event, RunDone):
+            told.append(f"{event.label} {event.result.seed} done")
+
+    initbench.compare(["xavier", "he"], config=tiny(), seeds=2, emit=note)
+    assert told == [line for run in ("xavier 0", "he 0", "xavier 1", "he 1") for line in (run, run, f"{run} done")]
+
+
+def test_an_unknown_executor_is_refused_before_any_work() -> None:
+    with pytest.raises(initbench.UsageError, match=r"unknown executor 'proceses'\. Did you mean 'processes'"):
+        initbench.compare(["he"], config=tiny(), executor="proceses")
+
+
+def test_stack_without_stacking_is_refused() -> None:
+    with pytest.raises(initbench.UsageError, match=r"stack=4: runs are trained one by one.*train\.engine=stacked"):
+        initbench.compare(["he"], config=tiny(), stack=4, runs_dir=None)
+
+
+def test_each_worker_gets_a_stack() -> None:
+    stacked = tiny(train={"engine": "stacked"})
+    assert bench.expect(["he", "xavier"], config=stacked, seeds=3, jobs=2, runs_dir=None).workers == 2
+    assert bench.expect(["he", "xavier"], config=stacked, seeds=3, runs_dir=None).workers == 1

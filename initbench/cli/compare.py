@@ -201,6 +201,8 @@ def _check_executor(name: str, address: str | None, jobs: int | None) -> None:
         raise UsageError(f"--ray-address {address}: give HOST:PORT, such as 10.0.0.5:6379, or auto.")
     if address is not None and name != "auto" and not executors[name].takes_address:
         raise UsageError(f"--ray-address {address}: --executor {name} uses no cluster; leave out one of the two.")
+    if address is not None and jobs is not None:
+        raise UsageError(f"--jobs {jobs}: the cluster at --ray-address has its own number of CPUs. Leave --jobs out.")
     if name == "inline" and jobs is not None and jobs > 1:
         raise UsageError(f"--jobs {jobs}: --executor inline is this one process. Use --executor processes.")
 

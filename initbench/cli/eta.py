@@ -247,8 +247,10 @@ class _Known:
     ended: int = 0
 
     def add(self, result: RunResult) -> None:
-        """Take note of a run that ended; one that failed says nothing of the others."""
+        """Take note of a run that ended; what one that failed took says nothing of the others."""
         self.ended += 1
+        if result.status == "failed":
+            return
         self.init_s.add(result.init_s)
         self.train_s.add(result.train_s)
         if not self.epoch_s.count and result.history:  # the epochs came with the result, or not at all
@@ -256,10 +258,10 @@ class _Known:
 
 
 def in_words(seconds: float) -> str:
-    """Return a duration as it may be promised: seconds below 90, then minutes below 90, then hours with a decimal."""
+    """Return a duration as it may be promised: seconds up to three minutes, minutes below 90, hours with a decimal."""
     if seconds < 1:
         return "under 1 s"
-    if seconds < 89.5:
+    if seconds < 179.5:
         return f"about {seconds:.0f} s"
     if seconds < 89.5 * 60:
         return f"about {seconds / 60:.0f} min"

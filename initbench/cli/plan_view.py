@@ -88,7 +88,7 @@ def where(event: Planned) -> str:
     device = event.device if event.config["device"] != "auto" else f"{event.device} (auto)"
     stacked = ["runs stacked"] if event.engine == "stacked" else []
     if event.executor == "ray":  # its nodes' processors are not known here
-        return ", ".join([counted(event.workers, "Ray worker"), device, *stacked])
+        return ", ".join(["Ray", device, *stacked])
     workers = [f"{event.workers} worker processes"] if event.workers > 1 else []
     return ", ".join([*workers, device, _chip(event.device), *stacked])
 

@@ -49,21 +49,22 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class ExecutorKind:
-    """A registered kind of executor: `create(workers, address)` returns one."""
+    """A registered kind of executor: `create(workers, address)` returns one; its workers take `start_s` to start."""
 
     create: Callable[[int, str | None], Executor]
     takes_address: bool
+    start_s: float
 
 
 executors: Registry[ExecutorKind] = Registry("executor")
 CreateT = TypeVar("CreateT", bound=Callable[[int, str | None], Executor])
 
 
-def register_executor(name: str, *, takes_address: bool = False) -> Callable[[CreateT], CreateT]:
+def register_executor(name: str, *, takes_address: bool = False, start_s: float = 0.0) -> Callable[[CreateT], CreateT]:
     """Register the decorated function as what creates executor `name`; its file imports nothing heavy at its top."""
 
     def decorate(create: CreateT) -> CreateT:
-        executors.add(name, ExecutorKind(create, takes_address))
+        executors.add(name, ExecutorKind(create, takes_address, start_s))
         return create
 
     return decorate

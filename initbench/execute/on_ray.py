@@ -7,8 +7,10 @@ Workers and nodes may die; where the cluster's head does, Ray ends this process,
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import math
+import platform
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -26,16 +28,18 @@ from initbench.execute import Executor, Lost, ResultT, SharedT, TaskT, Work, reg
 from initbench.execute.messages import Done, Raised, outcome, raised, unpack
 from initbench.execute.ray_cluster import connected
 from initbench.plugins import Plugin, load_same_plugins, loaded_plugins
+from initbench.revision import package_revision
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
+CLUSTER_START_S = 7.0  # until the first result of a local cluster: 5 to 8 s on two cores of an Intel Xeon
 RETRIES = 3  # Ray's own default: workers and nodes may die without fault of the task
 AHEAD = 2  # tasks in flight per CPU of the cluster: one is done, one waits beside it
 LOOK_S = 10  # how often the CPUs are counted again: nodes come and go
 
 
-@register_executor("ray", takes_address=True)
+@register_executor("ray", takes_address=True, start_s=CLUSTER_START_S)
 def create(workers: int, address: str | None) -> Executor:
     """Return the executor of a cluster; raises UsageError where Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
@@ -79,6 +83,7 @@ class _Flight(Generic[TaskT]):
         self._pending: dict[ObjectRef[bytes], TaskT] = {}
         self._landed: SimpleQueue[tuple[ObjectRef[bytes], Future[bytes]]] = SimpleQueue()
         self._room, self._room_at = 0, -math.inf
+        self._code = _code()
         self._execute = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_execute)
         with _own_errors():
             self._given = [ray.put((work, shared))]  # in a list, as Ray unpickles what is an argument itself too early
@@ -88,7 +93,7 @@ class _Flight(Generic[TaskT]):
         with _own_errors():
             for task in islice(self._waiting, max(0, self._limit() - len(self._pending))):
                 packed = _pack(task)
-                reference = self._execute.remote(self._given, loaded_plugins(), sys.path, packed)
+                reference = self._execute.remote(self._given, self._code, loaded_plugins(), sys.path, packed)
                 self._pending[reference] = task
                 reference.future().add_done_callback(partial(self._note, reference))
         return bool(self._pending)
@@ -169,16 +174,36 @@ def _result(reply: bytes, emit: Emit) -> Any:
 _opened: tuple[str, Any] | None = None  # in a worker: what `work` and `shared` are, and the name of their reference
 
 
-def _execute(given: list[ObjectRef[Any]], plugins: tuple[Plugin, ...], path: list[str], task: bytes) -> bytes:
+def _execute(
+    given: list[ObjectRef[Any]], code: dict[str, str], plugins: tuple[Plugin, ...], path: list[str], task: bytes
+) -> bytes:
     """Do one task in a Ray worker; return its packed events and outcome."""
     events: list[Event] = []
     try:
+        _check_same(code)
         work, shared = _open(given[0], plugins, path)
     except (InitbenchError, ImportError) as error:
         message = raised(error, _pack)
     else:
         message = outcome(work, task, shared, events.append, _pack)
     return _pack((events, message))
+
+
+def _code() -> dict[str, str]:
+    """Return what numbers depend on besides the task: it must be the same wherever a run is trained."""
+    torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else "none"
+    return {"initbench": package_revision()[:16], "torch": torch}
+
+
+def _check_same(code: dict[str, str]) -> None:
+    """Raise InitbenchError where this machine has other code than the one that asks."""
+    here = _code()
+    for name, version in code.items():
+        if here[name] != version:
+            raise InitbenchError(
+                f"a machine of the Ray cluster ({platform.node()}) has another {name}: {here[name]} instead of"
+                f" {version}. Install the same there; its numbers would not be those of this program."
+            )
 
 
 def _pack(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from initbench.events import Emit, Notice
 from initbench.execute import Executor, Lost, ResultT, SharedT, TaskT, Work, register_executor
 from initbench.execute.messages import Done, Raised, Ready, Told, pack, unpack
 from initbench.execute.sharing import Shared, share
-from initbench.execute.workers import Worker, end
+from initbench.execute.workers import WORKER_START_S, Worker, end
 
 TRIES = 2  # how often a task may be begun by a worker that dies of it
 CANNOT_START = (
@@ -23,7 +23,7 @@ CANNOT_START = (
 )
 
 
-@register_executor("processes")
+@register_executor("processes", start_s=WORKER_START_S)
 def create(workers: int, address: str | None) -> Executor:
     """Return the executor of so many worker processes."""
     return Processes(workers)
@@ -128,6 +128,7 @@ class _Crew(Generic[TaskT, ResultT]):
         elif worker.task is not None:
             self._deaths[worker.task] += 1
             if self._deaths[worker.task] < TRIES:
+                self._emit(Notice(f"A worker process {how}; what it did is tried once more."))
                 self.hire(1, worker.task)
             else:
                 self._finish(worker.task, Lost(f"the worker process {how}, {TRIES} times"))

@@ -15,11 +15,13 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, NoReturn
 
+from initbench.errors import InitbenchError
 from initbench.events import Emit, Event
 from initbench.execute.messages import Ready, Told, outcome, pack, raised
 from initbench.execute.sharing import Shared
 from initbench.plugins import Plugin, load_same_plugins, loaded_plugins
 
+WORKER_START_S = 3.0  # until a worker process has imported torch and this: 3.0 s of an Intel Xeon core (n=4, 2.95-3.04)
 END_S = 3  # how long a worker may take to clean up before it is killed
 _SPAWN = multiprocessing.get_context("spawn")  # fork copies torch's threads in an unusable state
 
@@ -33,8 +35,12 @@ class Worker:
         self.connection, theirs = _SPAWN.Pipe()
         arguments = theirs, given, loaded_plugins()
         self._process = _SPAWN.Process(target=_serve, args=arguments, name="initbench-worker")
-        with theirs, _sigint_held():
-            self._process.start()
+        try:
+            with theirs, _sigint_held():
+                self._process.start()
+        except OSError as error:
+            reason = error.strerror or error
+            raise InitbenchError(f"no worker process can be started: {reason}. Take fewer (-j).") from error
 
     @property
     def sentinel(self) -> int:

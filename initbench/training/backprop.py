@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from initbench.training.hooks import hooked
 from initbench.training.precision import FullProducts, Precision
 
 aten = torch.ops.aten
@@ -164,10 +165,10 @@ class AutogradStage:
         self._y: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the module's output, detached."""
+        """Return the module's output, detached. The module may work in place: what it is given is nobody else's."""
         with torch.enable_grad():
             self._x = x.detach().requires_grad_()
-            self._y = self._module(self._x)
+            self._y = self._module(self._x.clone())
         return self._y.detach()
 
     def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
@@ -177,19 +178,19 @@ class AutogradStage:
             weighted = (self._y * gradient).sum()
         found = list(torch.autograd.grad(weighted, inputs, allow_unused=True, materialize_grads=True))
         self._y = self._x  # the graph is not needed until the next step, its memory is
-        passed_on = found.pop(0) if wanted else None
+        passed_on = found.pop(0).contiguous() if wanted else None  # the stage before may write into it
         self.gradients = found
         return passed_on
 
 
 def _stages(model: nn.Module, rounded: bool) -> list[Stage]:
     """Cut the model into stages; a module that might do more than its layers, one by one, is one stage."""
-    if type(model) is not nn.Sequential or _hooked(model) or _shares(model):
+    if type(model) is not nn.Sequential or _watched(model) or _shares(model):
         return [AutogradStage(model)]
     stages: list[Stage] = []
     others: list[nn.Module] = []
     for layer in model:
-        native = None if _hooked(layer) else _native(layer, stages if not others else (), rounded)
+        native = None if hooked(layer) else _native(layer, stages if not others else (), rounded)
         if native is None:
             others.append(layer)
             continue
@@ -220,10 +221,9 @@ def _all_trained(layer: nn.Module) -> bool:
     return all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in layer.parameters())
 
 
-def _hooked(module: nn.Module) -> bool:
-    """Whether anybody wants to hear of the passes through `module`."""
-    hooks: list[Any] = [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks]
-    return any([*hooks, module._backward_pre_hooks])
+def _watched(model: nn.Sequential) -> bool:
+    """Whether somebody waits on the passes through the model as a whole, not only through one of its layers."""
+    return hooked(model) is not None and all(hooked(layer) is None for layer in model)
 
 
 def _shares(model: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from initbench.results import Divergence, EpochRow, SignalRow
 from initbench.training.backprop import Backprop
 from initbench.training.devices import seed_global_generator
 from initbench.training.epochs import epoch_order, learning_rate, mean_loss, steps_per_epoch
-from initbench.training.optimizers import Optimizer, build_optimizer, clip_, dense
+from initbench.training.optimizers import Optimizer, build_optimizer, clipped, dense
 from initbench.training.pixels import Pixels, accuracy
 from initbench.training.precision import check_precision, products_in, subnormals_flushed
 from initbench.training.signals import signal_recorder
@@ -141,11 +141,11 @@ def _steps(trainee: _Trainee, order: Tensor, labels: Tensor) -> Tensor:
         for index, of_batch in zip(
             torch.split(order, batch_size), torch.split(labels[None], batch_size, 1), strict=True
         ):
-            logits = backprop.forward(trainee.pixels.at(index)).t().contiguous()
+            logits = backprop.forward(trainee.pixels.at(index)).t().clone(memory_format=torch.contiguous_format)
             backprop.backward(_loss_gradient(logits, of_batch, minus_one))
             gradients = backprop.gradients
             if clip_norm is not None:
-                clip_(gradients, clip_norm)
+                gradients = clipped(gradients, clip_norm)
             trainee.optimizer.step(gradients, trainee.next_rate())
             seen.append(logits)
         return torch.cat(seen, 1)

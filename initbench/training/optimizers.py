@@ -161,12 +161,14 @@ def _counts(chunk: int, device: torch.device) -> tuple[Tensor, ...]:
     return torch.arange(first, first + COUNTS, dtype=torch.float32, device=device).unbind()
 
 
-def clip_(gradients: Sequence[Tensor], max_norm: float) -> None:
-    """Scale the gradients so that their norm, all together, is at most `max_norm` (Pascanu et al. 2013, sec. 3.2)."""
+def clipped(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:
+    """Return the gradients scaled so that their norm, all together, is at most `max_norm`.
+
+    Source: Pascanu et al. 2013, section 3.2.
+    """
     norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
     scale = (max_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale)
+    return [gradient * scale for gradient in gradients]  # not in place: two of them may be the same tensor
 
 
 def first_step(config: TrainConfig) -> Callable[[Tensor, Tensor], Tensor]:

@@ -37,7 +37,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 @contextmanager
 def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Compute matrix products, convolutions and recurrences within the block in `precision`.
+    """Compute matrix products, convolutions and recurrences within the block in `precision`, whatever torch is set to.
 
     bfloat16 on a CPU: oneDNN rounds the factors to bfloat16 and adds up in float32; on CUDA by torch's autocast, whose
     results are rounded to bfloat16 too.
@@ -45,9 +45,8 @@ def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
     with ExitStack() as stack:
         if precision == "bfloat16" and device.type == "cuda":
             stack.enter_context(torch.autocast("cuda", torch.bfloat16))
-        elif precision == "bfloat16":
-            for kind in ("matmul", "conv", "rnn"):
-                stack.enter_context(_rounded(kind))
+        for kind in ("matmul", "conv", "rnn"):
+            stack.enter_context(_onednn(kind, "bf16" if precision == "bfloat16" else "ieee"))
         yield
 
 
@@ -62,11 +61,11 @@ class FullProducts:
 
 
 @contextmanager
-def _rounded(kind: Literal["matmul", "conv", "rnn"]) -> Iterator[None]:
-    """Let oneDNN round the factors of one kind of operation to bfloat16 within the block."""
+def _onednn(kind: Literal["matmul", "conv", "rnn"], precision: Literal["bf16", "ieee"]) -> Iterator[None]:
+    """Let oneDNN compute one kind of operation on float32 in this precision within the block."""
     backend = getattr(torch.backends.mkldnn, kind)
     before = backend.fp32_precision
-    backend.fp32_precision = "bf16"
+    backend.fp32_precision = precision
     try:
         yield
     finally:
@@ -75,13 +74,23 @@ def _rounded(kind: Literal["matmul", "conv", "rnn"]) -> Iterator[None]:
 
 @contextmanager
 def subnormals_flushed() -> Iterator[None]:
-    """Take numbers below the smallest normal float32 (1.2e-38) for 0 within the block, in this thread, on the CPU.
+    """Take numbers below the smallest normal float32 (1.2e-38) for 0 within the block, on the CPU, with one thread.
 
     Running averages of gradients that have stopped shrink to such numbers and stay there, and processors take many
-    times longer for each.
+    times longer for each. With more threads nothing is done: each has a switch of its own, which torch sets in the
+    caller's only, and a thread that is born meanwhile would keep it.
     """
-    torch.set_flush_denormal(True)
+    alone = torch.get_num_threads() == 1
+    before = _flushes()
+    if alone:
+        torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        if alone:
+            torch.set_flush_denormal(before)
+
+
+def _flushes() -> bool:
+    """Whether this thread takes subnormal numbers for 0 already."""
+    return bool(torch.full((1,), 1e-38) * 0.5 == 0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initbench.layers import seed_dropout, seed_dropout_of_stack
+from initbench.training.hooks import hooked
 from initbench.training.replicas import Replicas
 
 SEEDS = (0, 1)  # of the two replicas' dropout
@@ -25,7 +26,7 @@ def unstackable(model: nn.Module, image_shape: Sequence[int]) -> str | None:
     training twice and in evaluation: logits, gradients and buffers must agree. What vmap cannot map over, such as a
     branch on a tensor's value or a draw from torch's global generator, is told in torch's own words.
     """
-    if name := _hooked(model):
+    if name := hooked(model):
         return f"{name} has a hook, which would see all replicas at once"
     try:
         with torch.random.fork_rng(devices=_cuda_devices(model)):
@@ -88,18 +89,6 @@ def _with_weights(model: nn.Module, generator: torch.Generator) -> nn.Module:
                 bound = 1 / math.sqrt(max(1, parameter[0].numel() if parameter.dim() > 1 else 1))
                 parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
     return twin
-
-
-def _hooked(model: nn.Module) -> str | None:
-    """Return the name of the first module or parameter on whose passes somebody waits."""
-    for name, module in model.named_modules():
-        kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        if any(kinds):
-            return name or "the model"
-    for name, parameter in model.named_parameters():
-        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
-            return name
-    return None
 
 
 def _cuda_devices(model: nn.Module) -> list[torch.device]:

@@ -230,7 +230,7 @@ def _step(stack: _Stack, index: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         gradients = stack.replicas.gradients(logits, _loss_gradient(seen, labels))
         if stack.config.train.clip_norm is not None:
-            clip_each_(gradients, stack.config.train.clip_norm)
+            gradients = clipped_each(gradients, stack.config.train.clip_norm)
         for same in stack.rates:
             rate = learning_rate(same.config, same.optimizer.steps, stack.steps)
             same.optimizer.step([gradient[same.which] for gradient in gradients], rate)
@@ -248,15 +248,14 @@ def _loss_gradient(logits: Tensor, labels: Tensor) -> Tensor:
     return gradient.div_(batch).mT
 
 
-def clip_each_(gradients: Sequence[Tensor], max_norm: float) -> None:
-    """Scale the gradients [R, ...] so that the norm of each replica's, all together, is `max_norm` at most.
+def clipped_each(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:
+    """Return the gradients [R, ...] scaled so that the norm of each replica's, all together, is `max_norm` at most.
 
     Source: Pascanu et al. 2013, section 3.2.
     """
     norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])  # [P, R]
     scale = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+    return [gradient * scale.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
 
 
 def _hits(stack: _Stack, images: int) -> Tensor:

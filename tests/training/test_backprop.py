@@ -35,6 +35,34 @@ def hooked() -> nn.Module:
     return model
 
 
+class Minus(nn.Module):
+    """Works in place on what it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.5
+        return x
+
+
+class Total(nn.Module):
+    """The gradient of a sum is one number for all: expanded, not stored."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(1, keepdim=True).expand(-1, 3) * torch.ones(3)
+
+
+def weight_hook() -> nn.Module:
+    model = stack(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    model[1].weight.register_hook(lambda gradient: 0 * gradient)
+    return model
+
+
+def own_forward() -> nn.Module:
+    model = stack(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    layer = model[1]
+    layer.forward = lambda x: 2 * nn.functional.linear(x, layer.weight)
+    return model
+
+
 def unused() -> nn.Module:
     model = Scaled(nn.Flatten(), nn.Linear(6, 3))
     model.register_parameter("idle", nn.Parameter(torch.ones(2)))
@@ -56,6 +84,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and how many Linea
     "convolution": (lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3)), 1),
     "activation twice": (lambda: stack(nn.Linear(6, 5), nn.Tanh(), nn.Sigmoid(), nn.Linear(5, 3)), 1),
     "identity": (lambda: stack(nn.Linear(6, 5), nn.Identity(), nn.Linear(5, 3)), 1),
+    "in place": (lambda: stack(nn.Linear(6, 5), nn.LeakyReLU(inplace=True), nn.Linear(5, 3)), 1),
+    "in place on the images": (lambda: nn.Sequential(Minus(), nn.Flatten(), nn.Linear(6, 3)), 1),
+    "in place behind a layer": (lambda: stack(nn.Linear(6, 5), Minus(), nn.Linear(5, 3)), 1),
+    "expanded gradient": (lambda: stack(nn.Linear(6, 5), nn.Tanh(), Total()), 1),
+    "hook on a weight": (weight_hook, 0),
+    "forward of one layer's own": (own_forward, 0),
     "shared layer": (shared, 0),
     "frozen weight": (frozen, 1),
     "hook": (hooked, 0),
@@ -81,7 +115,7 @@ def test_logits_and_gradients_are_autograds_batch_after_batch(name: str) -> None
     for size in (4, 4, 7, 2):  # another size makes new buffers
         images, gradient = torch.randn(size, 1, 2, 3), torch.randn(size, 3)
         kept = images.clone()
-        logits, gradients = by_autograd(model, images, gradient)
+        logits, gradients = by_autograd(model, images.clone(), gradient)
         with backprop.mode():
             ours = backprop.forward(images).clone()
             backprop.backward(gradient.clone())

@@ -11,7 +11,7 @@ from bright_images import config
 from torch import Tensor, nn
 
 from initbench.config import TrainConfig
-from initbench.training.optimizers import COUNTS, build_optimizer, clip_, dense, first_step
+from initbench.training.optimizers import COUNTS, build_optimizer, clipped, dense, first_step
 
 LR = 0.1
 WEIGHT = torch.tensor([[0.5, -1.0, 2.0], [0.25, 0.0, -3.0]])
@@ -128,7 +128,7 @@ def test_clipping_is_torchs(max_norm: float) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
     nn.utils.clip_grad_norm_(parameters, max_norm)
-    clip_(gradients, max_norm)
+    gradients = clipped(gradients, max_norm)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(gradient, parameter.grad)

@@ -8,6 +8,7 @@ from bright_images import config, dataset, initialized_model
 from torch import nn
 
 from initbench.errors import DeviceError
+from initbench.threads import torch_threads
 from initbench.training import train
 from initbench.training.backprop import Backprop
 from initbench.training.precision import FullProducts, check_precision, products_in, subnormals_flushed, supports
@@ -92,3 +93,30 @@ def test_subnormal_numbers_count_as_zero_within_and_as_themselves_after() -> Non
     with subnormals_flushed():
         assert (tiny * 0.5 == 0).all()
     assert (tiny * 0.5 > 0).all()
+
+
+def test_with_more_threads_subnormals_are_left_alone() -> None:
+    """Each thread has a switch of its own, and torch sets only the caller's."""
+    tiny = torch.full((4,), 1e-39)
+    with torch_threads(2), subnormals_flushed():
+        assert (tiny * 0.5 > 0).all()
+
+
+def test_who_flushed_before_does_so_afterwards() -> None:
+    tiny = torch.full((4,), 1e-39)
+    torch.set_flush_denormal(True)
+    try:
+        with subnormals_flushed():
+            pass
+        assert (tiny * 0.5 == 0).all()
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@hardware
+def test_float32_means_float32_whatever_torch_was_set_to() -> None:
+    torch.manual_seed(0)
+    x, w = torch.randn(100, 784), torch.randn(256, 784)
+    with products_in("bfloat16", CPU), products_in("float32", CPU):
+        product = x @ w.T
+    assert (product - x.double() @ w.double().T).abs().max() < 1e-3

@@ -25,7 +25,7 @@ from initbench.training.recurrence import Recurrence, unfuse_recurrences
 from initbench.training.replicas import Replicas
 from initbench.training.stack_size import bytes_per_replica, largest_stack, memory_trial, split
 from initbench.training.stackable import unstackable
-from initbench.training.stacked import clip_each_, train_stacked, try_step
+from initbench.training.stacked import clipped_each, train_stacked, try_step
 
 DATA = dataset()  # 230 images of 4x4 pixels: 4 batches of 50 and a smaller one
 
@@ -333,7 +333,7 @@ def test_what_cannot_be_a_stack(configs: list[Config], models: list[str], messag
 def test_clipping_is_for_each_replica_alone() -> None:
     """The gradient of norm 5 is scaled to 1, the one of norm 0.5 left, the one that is NaN harms none."""
     first, second = torch.tensor([[3.0], [0.3], [math.nan]]), torch.tensor([[[4.0]], [[0.4]], [[1.0]]])
-    clip_each_([first, second], 1.0)
+    first, second = clipped_each([first, second], 1.0)
     assert first[:2].flatten().tolist() == pytest.approx([0.6, 0.3])
     assert second[:2].flatten().tolist() == pytest.approx([0.8, 0.4])
 

@@ -220,14 +220,19 @@ class Transposed(nn.Module):
         generator = torch.Generator().manual_seed(0)
         self.first = nn.Parameter(torch.randn(16, 8, generator=generator) / 4)
         self.second = nn.Parameter((torch.randn(3, 16, generator=generator) / 3)[:, ::2])
+        self.bias, self.shift = (nn.Parameter(torch.zeros(3)) for _ in range(2))  # one gradient for both
+        self.level = nn.Parameter(torch.full((4,), 0.25))  # its gradient is one number, expanded
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.relu(images.flatten(1) @ self.first) @ self.second.T
+        hidden = torch.relu(torch.einsum("bi,io->bo", images.flatten(1), self.first))
+        return hidden @ self.second.T * self.level.sum() + self.bias + self.shift
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_module_of_ones_own_is_trained_as_torch_would(optimizer: str) -> None:
-    settings, data = config(train__optimizer=optimizer, train__lr=0.01), dataset()
+def test_a_module_of_ones_own_is_trained_as_torch_would(optimizer: str, clip_norm: float | None) -> None:
+    clipping = {} if clip_norm is None else {"train__clip_norm": clip_norm}
+    settings, data = config(train__optimizer=optimizer, train__lr=0.01, **clipping), dataset()
     ours, theirs = Transposed(), Transposed()
     train(ours, data, settings, lambda row: None)
     kinds = {
@@ -243,6 +248,18 @@ def test_a_module_of_ones_own_is_trained_as_torch_would(optimizer: str) -> None:
         for index in order[:200].split(50):
             reference.zero_grad()
             cross_entropy(theirs(data.train_images[index].float() / 255), data.train_labels[index]).backward()
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(theirs.parameters(), clip_norm)
             reference.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_losses_and_accuracy_of_single_images_are_each_images_own() -> None:
+    """A batch of one has logits that need no transposing: they must be kept all the same."""
+    settings = config(data__batch_size=1, train__optimizer="sgd", train__lr=0.01, train__epochs=1)
+    _, outcome = trained(settings, dataset(60))
+    _, [(loss, train_accuracy, test_accuracy)] = plain_loop(settings, dataset(60))
+    [row] = outcome.history
+    assert row.train_loss == pytest.approx(loss, rel=1e-4)
+    assert (row.train_accuracy, row.test_accuracy) == pytest.approx((train_accuracy, test_accuracy))
