@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from initbench import estimate, events
+from initbench import events
 from initbench.config import Config, ConfigLike, make_config, resolve_config
 from initbench.errors import UsageError
 from initbench.events import Emit
-from initbench.execute import Lost, executor_for, executors
-from initbench.plan import Plan, plan
+from initbench.execution import How, prepare
 from initbench.results import Comparison, RunResult
 from initbench.schemes import distinct, parse
-from initbench.store import Store
 from initbench.summary import summarize
-from initbench.work import Finished, Job, Task, execute_task, lost, tasks_of
 
 TARGET_ACCURACY = 0.97  # what an MLP reaches on MNIST within a few epochs
 DEFAULT_RUNS_DIR = "runs"
-WAITING = 2  # runs that may wait for the disk
-WORTH_CALIBRATING = 1_000_000  # images seen in training, all runs together: some ten seconds of the default model
-
-
-@dataclass(frozen=True)
-class _How:
-    """How and where runs are executed and kept: no number depends on it, but the times do."""
-
-    runs_dir: str | Path | None
-    data_dir: str | Path | None
-    fresh: bool
-    emit: Emit
-    jobs: int = 1
-    executor: str = "auto"
-    ray_address: str | None = None
-    stack: int | None = None
-    shard: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.jobs < 1 or (self.stack is not None and self.stack < 1):
-            raise UsageError(f"jobs={self.jobs}, stack={self.stack}: give 1 or more.")
-        if self.executor != "auto":
-            executors[self.executor]
-        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
-            raise UsageError(f"shard={self.shard}: give (k, n), the k-th of n parts, k from 1 to n.")
-
-    def executor_name(self, tasks: int) -> str:
-        """Return the executor that `auto` means for so many tasks."""
-        if self.executor != "auto":
-            return self.executor
-        return "ray" if self.ray_address else "processes" if min(self.jobs, tasks) > 1 else "inline"
 
 
 def run(
@@ -77,7 +35,7 @@ def run(
     """
     resolved = resolve_config(config)
     label = parse(resolved.init.scheme).label
-    [(_, result)] = _prepare({label: [resolved]}, _How(runs_dir, data_dir, fresh, emit)).executed()
+    [(_, result)] = prepare({label: [resolved]}, How(runs_dir, data_dir, fresh, emit)).executed()
     return result
 
 
@@ -107,9 +65,9 @@ def compare(
     """
     if not 0 <= target_accuracy <= 1:
         raise UsageError(f"target_accuracy={target_accuracy}: give a fraction from 0 to 1.")
-    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack)
+    how = How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack)
     base = resolve_config(config)
-    prepared = _prepare(_configs(schemes, base, seeds), how)
+    prepared = prepare(_configs(schemes, base, seeds), how)
     results: dict[str, list[RunResult]] = {job.label: [] for job in prepared.jobs}
     for label, result in prepared.executed():
         results[label].append(result)
@@ -137,8 +95,8 @@ def train_shard(
     The parts are blocks of the runs seed by seed, as even as can be. Where all of them are in one runs folder (`runs
     merge` puts them there), `compare` finds every run. Raises what `compare` raises.
     """
-    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
-    return [result for _, result in _prepare(_configs(schemes, resolve_config(config), seeds), how).executed()]
+    how = How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
+    return [result for _, result in prepare(_configs(schemes, resolve_config(config), seeds), how).executed()]
 
 
 def expect(
@@ -160,8 +118,8 @@ def expect(
 
     Raises what `compare` raises.
     """
-    how = _How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
-    return _prepare(_configs(schemes, resolve_config(config), seeds), how).planned(calibrate=True)
+    how = How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
+    return prepare(_configs(schemes, resolve_config(config), seeds), how).planned(calibrate=True)
 
 
 def _configs(schemes: Sequence[str], base: Config, seeds: int | Sequence[int]) -> dict[str, list[Config]]:
@@ -188,128 +146,3 @@ def _shared(base: Config) -> dict[str, Any]:
     """Return what the runs of a comparison have in common: the config without its scheme and seed."""
     settings = base.to_dict()
     return {**settings, "init": {**settings["init"], "scheme": None}, "seed": None}
-
-
-def _prepare(configs: Mapping[str, Sequence[Config]], how: _How) -> _Prepared:
-    """Plan the runs, and look which of them are there already."""
-    planned = plan(configs, Path(how.data_dir) if how.data_dir else None, how.emit)
-    if how.stack is not None and planned.jobs[0].engine == "sequential":
-        raise UsageError(
-            f"stack={how.stack}: runs are trained one by one here. Leave it out, or set train.engine=stacked."
-        )
-    jobs = _block(planned.jobs, *how.shard) if how.shard else planned.jobs
-    store = Store(Path(how.runs_dir)) if how.runs_dir else None
-    stored = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}
-    return _Prepared(planned, jobs, stored, store, how)
-
-
-def _block(jobs: list[Job], part: int, parts: int) -> list[Job]:
-    """Return the jobs of the part `part`, from 1, of `parts` blocks whose sizes differ by one at most."""
-    return jobs[len(jobs) * (part - 1) // parts : len(jobs) * part // parts]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Runs that can be executed: those of a plan or of a shard of it, and what is there already, by run id."""
-
-    plan: Plan
-    jobs: list[Job]
-    stored: dict[str, RunResult]
-    store: Store | None
-    how: _How
-
-    @property
-    def pending(self) -> list[Job]:
-        """The jobs whose runs are not there yet."""
-        return [job for job in self.jobs if job.run_id not in self.stored]
-
-    @property
-    def _stack(self) -> int:
-        """How many replicas are stacked at most: what fits, and what leaves a stack for each worker."""
-        for_each = math.ceil(len(self.pending) / self.how.jobs)
-        return max(1, min(self.how.stack or self.plan.stack, self.plan.stack, for_each))
-
-    def executed(self) -> Iterator[tuple[str, RunResult]]:
-        """Yield (label, result) of every job: stored ones first, then the others as they end."""
-        pending, emit = self.pending, self.how.emit
-        if self.store and pending:
-            self.store.check_writable()
-        emit(self.planned(calibrate=_images(pending) >= WORTH_CALIBRATING))
-        for job in self.jobs:
-            if job.run_id in self.stored:
-                result = self.stored[job.run_id].model_copy(update={"config": job.config.to_dict()})
-                emit(events.RunDone(job.label, result, reused=True))
-                yield job.label, result
-        if pending:
-            for job, result in self._stored(self._trained(tasks_of(pending, self._stack))):
-                yield job.label, result
-
-    def _trained(self, tasks: list[Task]) -> Generator[tuple[Job, Finished], None, None]:
-        """Yield every job of these tasks, and what came of it, as they end."""
-        execute = executor_for(*self._executor(len(tasks)))
-        for task, ended in execute(tasks, execute_task, self.plan.dataset, self.how.emit):
-            yield from zip(task, lost(task, ended.reason) if isinstance(ended, Lost) else ended, strict=True)
-
-    def _stored(self, ended: Generator[tuple[Job, Finished], None, None]) -> Iterator[tuple[Job, RunResult]]:
-        """Tell of every run that ended, and yield it with its job once it is on the disk.
-
-        A thread of its own waits for the disk, some 10 ms a run, while the next run is trained.
-        """
-        keep = self.store.keep if self.store else _not_kept
-        waiting: deque[tuple[Job, Future[RunResult]]] = deque()
-        with closing(ended), ThreadPoolExecutor(1) as disk:
-            for job, finished in ended:
-                self.how.emit(events.RunDone(job.label, self._placed(job, finished.result), reused=False))
-                waiting.append((job, disk.submit(keep, job.folder, finished.result, finished.files)))
-                while waiting and (waiting[0][1].done() or len(waiting) > WAITING):
-                    job, stored = waiting.popleft()
-                    yield job, stored.result()
-            for job, stored in waiting:
-                yield job, stored.result()
-
-    def _placed(self, job: Job, result: RunResult) -> RunResult:
-        """Return the result with the folder that it is being written to."""
-        return result.model_copy(update={"run_dir": str(self.store.root / job.folder)}) if self.store else result
-
-    def _executor(self, tasks: int) -> tuple[str, int, str | None]:
-        """Return name, workers and address of the executor for so many tasks."""
-        return self.how.executor_name(tasks), max(1, min(self.how.jobs, tasks)), self.how.ray_address
-
-    def planned(self, calibrate: bool) -> events.Planned:
-        """Return what will be executed; with `calibrate` how long that will take, too."""
-        first, jobs, pending = self.plan.jobs[0], self.jobs, self.pending
-        seeds = tuple(dict.fromkeys(job.config.seed for job in jobs))
-        executor, workers, _ = self._executor(len(tasks_of(pending, self._stack)))
-        dataset = self.plan.dataset.on(torch.device(first.device))
-        here = self.how.ray_address is None  # how fast other machines are, and how many, is not known
-        costs = estimate.measure(pending, dataset, self._stack) if calibrate and pending and here else None
-        return events.Planned(
-            config=first.config.to_dict(),
-            device=first.device,
-            dataset=first.dataset,
-            parameters=self.plan.parameters,
-            runs=len(jobs),
-            seeds=seeds,
-            epochs=first.config.train.epochs,
-            reused=len(self.stored),
-            run_dir=str(self.store.root / first.folder) if len(jobs) == 1 and self.store else None,
-            labels=tuple(job.label for job in pending),
-            expected_s=estimate.expected_s(pending, costs, workers, executors[executor].start_s, self._stack)
-            if costs
-            else None,
-            init_s=costs.init_s if costs else {},
-            train_s=costs.train_s(first.config, first.dataset) if costs else None,
-            workers=workers,
-            executor=executor,
-            engine=first.engine,
-            shard=self.how.shard,
-        )
-
-
-def _not_kept(folder: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
-    return result
-
-
-def _images(jobs: Sequence[Job]) -> int:
-    """Return how many images the jobs will see in training."""
-    return sum(job.config.train.epochs * job.dataset.train_size for job in jobs)

@@ -14,7 +14,7 @@ from bench_settings import tiny, without_times
 from safetensors.torch import load_file
 
 import initbench
-from initbench import bench, work
+from initbench import bench, execution, work
 from initbench.events import Emit, EpochDone, Planned, RunDone
 from initbench.execute import Lost
 from initbench.merging import merge
@@ -105,7 +105,7 @@ def test_a_lost_worker_is_a_failed_run_beside_the_others(monkeypatch: pytest.Mon
 
         return execute
 
-    monkeypatch.setattr(bench, "executor_for", executor_for)
+    monkeypatch.setattr(execution, "executor_for", executor_for)
     comparison = initbench.compare(["xavier", "he"], config=tiny(), seeds=2, runs_dir=tmp_path)
     assert [(row.n, row.failed) for row in comparison.schemes] == [(2, 0), (1, 1)]
     [failed] = [run for run in comparison.schemes[1].runs if run.status == "failed"]
@@ -130,7 +130,7 @@ def test_a_short_comparison_is_not_calibrated(monkeypatch: pytest.MonkeyPatch) -
     initbench.compare(["he"], config=tiny(), seeds=1, runs_dir=None, emit=events.append)
     [planned] = [event for event in events if isinstance(event, Planned)]
     assert planned.expected_s is None
-    monkeypatch.setattr(bench, "WORTH_CALIBRATING", 400)
+    monkeypatch.setattr(execution, "WORTH_CALIBRATING", 400)
     initbench.compare(["he"], config=tiny(), seeds=1, runs_dir=None, emit=events.append)
     assert events[-1].result.status == "done"
     assert [event.expected_s is None for event in events if isinstance(event, Planned)] == [True, False]

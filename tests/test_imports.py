@@ -16,6 +16,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"bench", "inspection"},
+    {"execution"},
     {"plan", "estimate", "merging"},
     {"work"},
     {"store", "execute", "report"},
