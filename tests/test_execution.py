@@ -1,4 +1,4 @@
-"""One plan, executed in every way: the same table to the bit; a lost worker costs its own run; engines agree."""
+"""One plan, executed in every way (test_bench.py has worker processes): the same table to the bit; a lost worker costs its own run; engines agree."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ SCHEMES = ["xavier", "he", "normal:std=0.01"]
 SETTINGS: dict[str, Any] = {"config": tiny(), "seeds": 2}
 
 
-def in_processes(runs_dir: Path, request: pytest.FixtureRequest) -> Comparison:
-    return initbench.compare(SCHEMES, **SETTINGS, jobs=2, runs_dir=runs_dir)
-
-
 def in_shards(runs_dir: Path, request: pytest.FixtureRequest) -> Comparison:
     places = [runs_dir.parent / f"shard{part}" for part in (1, 2, 3, 4)]
     for part, place in enumerate(places, start=1):
@@ -52,7 +48,6 @@ def inline_table() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "way",
     [
-        in_processes,
         in_shards,
         pytest.param(
             on_ray,
@@ -62,7 +57,7 @@ def inline_table() -> dict[str, Any]:
             ],
         ),
     ],
-    ids=["processes", "shards", "ray"],
+    ids=["shards", "ray"],
 )
 def test_every_way_of_execution_gives_the_same_table_to_the_bit(
     way: Any, inline_table: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest

@@ -81,6 +81,9 @@ def test_no_cluster_on_this_machine_is_one_clear_error(monkeypatch: pytest.Monke
     def none_found(**_: object) -> None:
         raise ConnectionError("Could not find any running Ray instance.")
 
+    import ray
+
+    ray.shutdown()  # the connection of another test would be used
     monkeypatch.setattr("ray.init", none_found)  # as there may be one
     with pytest.raises(InitbenchError, match="no Ray cluster at 'auto': Could not find any"):
         list(executor_for("ray", 1, "auto")([1], count, 1, events.ignore))
