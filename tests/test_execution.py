@@ -1,4 +1,4 @@
-"""One plan, executed in every way (test_bench.py has worker processes): the same table to the bit; a lost worker costs its own run; engines agree."""
+"""One plan executed in other ways gives the same table to the bit; a lost worker costs its own run; engines agree."""
 
 from __future__ import annotations
 
