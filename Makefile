@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEPENDS := pyproject.toml constraints.txt
 
-.PHONY: run test lint types tests benchmark results catalogue inspections clean
+.PHONY: run test lint types tests reliability benchmark results catalogue inspections clean
 
 run: $(VENV)/installed
 	$(BIN)/initbench run configs/xavier.yaml
@@ -23,6 +23,9 @@ types: $(VENV)/installed-dev
 
 tests: $(VENV)/installed-dev
 	$(BIN)/pytest -n 2
+
+reliability: $(VENV)/installed-dev
+	$(BIN)/pytest -n 2 --full tests/reliability
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/throughput.py

@@ -13,28 +13,21 @@ A run is written into a hidden folder and renamed when it is complete, so that a
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
-from pydantic import ValidationError
 
 from initbench.errors import StoreError
-from initbench.results import Record, RunResult, SignalRow
+from initbench.results import RunResult, SignalRow
+from initbench.store.disk import disk_errors
+from initbench.store.reading import Broken, read_run, read_signals
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Phase = Literal["pretraining", "training", "signals"]
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,14 +35,6 @@ def folder_name(label: str, seed: int, run_id: str) -> str:
     """Return the name of a run's folder; characters outside of [A-Za-z0-9._+] become '-'."""
     slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).strip("-.")
     return f"{slug or 'run'}-seed{seed}-{run_id}"
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A folder that looks like a run but cannot be read, and why."""
-
-    path: Path
-    reason: str
 
 
 class Store:
@@ -65,21 +50,19 @@ class Store:
     def find_all(self, run_ids: Iterable[str]) -> dict[str, RunResult]:
         """Return those of the runs with these ids that are there, readable, and did not fail."""
         wanted = set(run_ids)
-        read = [self._read(path) for path in self._folders() if path.name[-16:] in wanted]
+        read = [read_run(path) for path in self._folders() if path.name[-16:] in wanted]
         runs = [run for run in read if isinstance(run, RunResult) and run.status != "failed"]
         return {run.run_id: run for run in runs if run.run_id in wanted}
 
     def runs(self) -> Iterator[RunResult | Broken]:
         """Yield every run, in the order of the folders' names; unreadable ones as Broken."""
         for path in self._folders():
-            yield self._read(path)
+            yield read_run(path)
 
     def match(self, text: str) -> list[RunResult | Broken]:
         """Return the runs whose folder is called `text` or whose id starts with it."""
         by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch("[0-9a-f]{4,16}", text) else None
-        return [
-            self._read(path) for path in self._folders() if path.name == text or (by_id and by_id.search(path.name))
-        ]
+        return [read_run(path) for path in self._folders() if path.name == text or (by_id and by_id.search(path.name))]
 
     def signals(self, run: RunResult | Path) -> list[SignalRow]:
         """Return the signals that were recorded while a run (its result or its folder) was trained, epoch by epoch.
@@ -89,24 +72,18 @@ class Store:
         folder = run if isinstance(run, Path) else Path(run.run_dir) if run.run_dir else None
         if folder is None:
             raise StoreError("this run was not stored, and its signals are kept on the disk only. Give it a runs_dir.")
-        file = folder / "metrics.jsonl"
-        try:
-            lines = file.read_bytes().splitlines()
-        except OSError as error:
-            raise _no_signals(str(file), f"{error.strerror or error}.") from error
-        found = (_signal_row(line, f"{file}:{number}") for number, line in enumerate(lines, 1))
-        return [row for row in found if row is not None]
+        return read_signals(folder)
 
     def remove(self, path: Path) -> None:
         """Delete the folder of one run; raises StoreError where it is not a run's folder of this store."""
         if path.resolve().parent != self.root.resolve() or not _looks_like_run(path):
             raise StoreError(f"{path} is not the folder of a run in {self.root}; nothing was removed.")
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             shutil.rmtree(path)
 
     def check_writable(self) -> None:
         """Make the root folder and write to it once; raises StoreError now rather than after the training."""
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root) as probe:
                 probe.write(b"initbench" * 512)
@@ -119,7 +96,7 @@ class Store:
         """
         placed = result.model_copy(update={"run_dir": str(self.root / name)})
         text = json.dumps(placed.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
             try:
@@ -142,51 +119,9 @@ class Store:
 
     def _folders(self, run_id: str = "") -> list[Path]:
         """Return the folders of runs, or of one run: by their names first, which asks the disk least."""
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             names = os.listdir(self.root) if self.root.exists() else []  # noqa: PTH208 # a path for each name costs more
             return sorted(filter(_looks_like_run, (self.root / name for name in names if name.endswith(run_id))))
-
-    def _read(self, path: Path) -> RunResult | Broken:
-        try:
-            result = RunResult.model_validate_json((path / "result.json").read_bytes())
-        except OSError as error:
-            return Broken(path, f"result.json: {error.strerror}")
-        except ValidationError as error:
-            return Broken(path, f"result.json: {_first_problem(error)}")
-        return result.model_copy(update={"run_dir": str(path)})
-
-
-class RunFiles:
-    """The files of one run, in memory until a store keeps them: `contents`, by their names."""
-
-    def __init__(self) -> None:
-        self._rows: list[bytes] = []
-        self._files: dict[str, bytes] = {}
-
-    @property
-    def contents(self) -> dict[str, bytes]:
-        """The bytes of each file."""
-        return {"metrics.jsonl": b"".join(self._rows), **self._files}
-
-    def row(self, phase: Phase, row: Record) -> None:
-        """Append one row to metrics.jsonl."""
-        line = json.dumps({"phase": phase, **row.model_dump(mode="json")}, allow_nan=False)
-        self._rows.append(line.encode() + b"\n")
-
-    def text(self, file: str, content: str) -> None:
-        """Add one text file."""
-        self._files[file] = content.encode()
-
-    def json(self, file: str, content: dict[str, Any]) -> None:
-        """Add one JSON file; raises ValueError for NaN and infinity, which JSON does not have."""
-        self.text(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-    def weights(self, state: dict[str, Tensor]) -> None:
-        """Add the model's state as safetensors (contiguous, on the CPU)."""
-        from safetensors.torch import save
-
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        self._files["weights.safetensors"] = save(contiguous)
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -196,38 +131,5 @@ def _write(file: Path, content: bytes) -> None:
         os.fsync(opened.fileno())
 
 
-def _signal_row(line: bytes, place: str) -> SignalRow | None:
-    """Return the signals of one line of metrics.jsonl, None where the line is of another phase."""
-    try:
-        row = json.loads(line)
-        phase = row.pop("phase")
-        return SignalRow.model_validate(row) if phase == "signals" else None
-    except ValidationError as error:
-        reason = f"{_first_problem(error)}."
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        reason = "no row of a run's metrics."
-    raise _no_signals(place, reason)
-
-
-def _no_signals(place: str, reason: str) -> StoreError:
-    return StoreError(f"{place}: {reason} The signals of this run cannot be read; train it again with --fresh.")
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
-
-
 def _looks_like_run(path: Path) -> bool:
     return not path.name.startswith(".") and bool(RUN_ID.fullmatch(path.name[-16:])) and path.is_dir()
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = "Free some space, or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose"
-        raise StoreError(
-            f"runs folder {str(root)!r}: {error.strerror or error}. {remedy} another folder with --runs-dir."
-        ) from error
