@@ -1,6 +1,6 @@
 """Every promise of reliability, tried: a few times in `make test`, often in `make reliability`, which prints a table.
 
-A test asks `count(short, full)` how often to try, and says by `figure(test, found)` what came of it: a row of the table.
+A test asks `count(short, full)` how often to try, and says by `figure(test, found)` what came of it: a row of it.
 """
 
 from __future__ import annotations
