@@ -21,6 +21,7 @@ from initbench.training.optimizers import Optimizer, build_optimizer, clipped, d
 from initbench.training.pixels import Pixels, accuracy
 from initbench.training.precision import check_precision, products_in, subnormals_flushed
 from initbench.training.signals import signal_recorder
+from initbench.training.state import TrainingState, model_tensors, optimizer_tensors, restore, tensors_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class _Trainee:
         places = {id(one): index for index, one in enumerate(self.backprop.parameters)}
         return self.optimizer.trial(places[id(parameter)], gradient, self.next_rate())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that training changes, by the names it has in a state."""
+        return model_tensors(tensors_of(self.model)) | optimizer_tensors([self.optimizer])
+
+    def state(self, epoch: int) -> TrainingState:
+        """Return what training goes on from after this epoch: this memory itself, no copy."""
+        return TrainingState(epoch, self.optimizer.steps, self.tensors())
+
 
 def train(
     model: nn.Module,
@@ -53,14 +62,20 @@ def train(
     config: Config,
     on_epoch: Callable[[EpochRow], None],
     on_signals: Callable[[SignalRow], None] | None = None,
+    *,
+    start: TrainingState | None = None,
+    on_state: Callable[[TrainingState], None] | None = None,
 ) -> Divergence | None:
     """Train `model` on `dataset` (both on one device) as `config` says; call `on_epoch` with each epoch's row.
 
     The order of the images comes from the stream (seed, "order", epoch), which no scheme can shift. A loss or a weight
     that is not finite ends the training after the epoch it occurs in, which then has no row: where is returned.
     `on_signals` gets what the network looks like before the first and after every `train.signals` epochs, and where it
-    diverged. Numbers too small for a normal float32 count as 0. Raises DeviceError where the device has no products in
-    the precision asked for.
+    diverged. Numbers too small for a normal float32 count as 0.
+
+    `on_state` gets what training can go on from, after each epoch but the last, when all rows of that epoch are told.
+    With it as `start`, and the model as it was built, training goes on there with the same bits. Raises ValueError for
+    the state of another training, and DeviceError where the device has no products in the precision asked for.
     """
     device = dataset.train_labels.device
     check_precision(config.train.precision, device)
@@ -71,8 +86,11 @@ def train(
         products_in(config.train.precision, device),
         subnormals_flushed(),
     ):
-        record(0)
-        for epoch in range(1, config.train.epochs + 1):
+        if start is None:
+            record(0)
+        else:
+            restore(start, trainee.tensors(), [trainee.optimizer])
+        for epoch in range(start.epoch + 1 if start else 1, config.train.epochs + 1):
             seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
             row = _epoch(trainee, dataset, epoch)
             if isinstance(row, Divergence):
@@ -80,6 +98,8 @@ def train(
                 return row
             on_epoch(row)
             record(epoch)
+            if on_state and epoch < config.train.epochs:
+                on_state(trainee.state(epoch))
     return None
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from initbench.training.recurrence import unfuse_recurrences
+from initbench.training.state import tensors_of
 
 
 class Replicas:
@@ -28,7 +29,7 @@ class Replicas:
         self.network = copy.deepcopy(models[0]).to(device)
         unfuse_recurrences(self.network)
         trained = {name for name, parameter in models[0].named_parameters() if parameter.requires_grad}
-        tensors = _stacked([_tensors(model) for model in models], device)
+        tensors = _stacked([tensors_of(model) for model in models], device)
         self._leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items() if name in trained}
         self._others = {name: tensor for name, tensor in tensors.items() if name not in trained}  # buffers, and frozen
         self._axes = [list(range(leaf.dim())) for leaf in self._leaves.values()]
@@ -38,6 +39,11 @@ class Replicas:
     def parameters(self) -> list[Tensor]:
         """The trained parameters [R, ...], their axes in the order of the memory."""
         return [leaf.detach().permute(axes) for leaf, axes in zip(self._leaves.values(), self._axes, strict=True)]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by name: each parameter and buffer [R, ...], in the memory that is used."""
+        return self._leaves | self._others
 
     def lay_out(self, images: Tensor) -> None:
         """Move each parameter to memory laid out as its gradient's, found by one pass with images [R, B, C, H, W].
@@ -84,7 +90,7 @@ class Replicas:
         """Give `model` the parameters and buffers of this replica; leave it in evaluation mode."""
         stacked = self._leaves | self._others
         with torch.no_grad():
-            for name, tensor in _tensors(model).items():
+            for name, tensor in tensors_of(model).items():
                 tensor.copy_(stacked[name][replica])
         model.eval()
 
@@ -102,11 +108,6 @@ class Replicas:
         ):  # a scalar whose gradient is `gradient`: given one, autograd imports sympy, for seconds
             scalar = (logits * gradient).sum()
         return torch.autograd.grad(scalar, list(self._leaves.values()), allow_unused=True, materialize_grads=True)
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers by name, each once."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _stacked(models: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from initbench.training.pixels import Pixels
 from initbench.training.precision import check_precision, products_in, subnormals_flushed
 from initbench.training.replicas import Replicas
 from initbench.training.stackable import unstackable
+from initbench.training.state import TrainingState, model_tensors, optimizer_tensors, restore, tensors_of
 
 __all__ = ["train_stacked", "try_step", "unstackable"]
 
@@ -54,35 +55,50 @@ class _Stack:
     def distinct_seeds(self) -> list[int]:
         return list(dict.fromkeys(self.seeds))
 
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        return [same.optimizer for same in self.rates]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that training changes, by the names it has in a state."""
+        return model_tensors(self.replicas.tensors) | optimizer_tensors(self.optimizers)
+
 
 def train_stacked(
     models: Sequence[nn.Module],
     dataset: Dataset,
     configs: Sequence[Config],
     on_epoch: Callable[[int, EpochRow], None],
+    *,
+    start: TrainingState | None = None,
+    on_state: Callable[[TrainingState], None] | None = None,
 ) -> list[Divergence | None]:
     """Train each of `models` on `dataset` as its config says, all together, as `train` does one by one.
 
     `on_epoch` gets the replica's place among the models and each of its rows; the outcome of each is returned in that
     order, None for one that did not diverge, and the models have their trained weights. An epoch's `seconds` are the
-    wall time of all replicas' epoch divided by their number.
+    wall time of all replicas' epoch divided by their number. `on_state` gets what the stack can go on from, after each
+    epoch but the last; with it as `start`, and the models as they were built, it does, with the same bits.
 
     The numbers are those of `train` up to rounding. What the weights of the other replicas are, and whether they
     diverge, changes no bit of them: one that diverged is computed along, unseen. How many others there are, and which
     place a replica has among them, may change the last bits, as torch's kernels cut a longer tensor elsewhere.
 
     The models are on the dataset's device or on the CPU. The configs may differ in seed, init and train.lr; raises
-    ValueError where anything else does, and for signals, which are of one model. Raises DeviceError where the device
-    has no products in the precision asked for. What vmap cannot map over raises: `unstackable` asks beforehand.
+    ValueError where anything else does, for signals, which are of one model, and for the state of another stack. Raises
+    DeviceError where the device has no products in the precision asked for. What vmap cannot map over raises:
+    `unstackable` asks beforehand.
     """
     _check(models, configs)
     device = dataset.train_labels.device
     check_precision(configs[0].train.precision, device)
     by_rate = sorted(range(len(configs)), key=lambda place: configs[place].train.lr)
-    ends: dict[int, Divergence] = {}
+    ends = dict(start.ended) if start else {}
     with products_in(configs[0].train.precision, device), subnormals_flushed():
         stack = build_stack([models[place] for place in by_rate], dataset, [configs[place] for place in by_rate])
-        for epoch in range(1, configs[0].train.epochs + 1):
+        if start:
+            _restore(start, stack, models)
+        for epoch in range(start.epoch + 1 if start else 1, configs[0].train.epochs + 1):
             outcomes = dict(zip(by_rate, enumerate(_epoch(stack, epoch)), strict=True))
             for place, (replica, outcome) in sorted(outcomes.items()):
                 if place in ends:
@@ -94,10 +110,33 @@ def train_stacked(
                 stack.replicas.hand_back(replica, models[place])
             if len(ends) == len(models):
                 break
+            if on_state and epoch < configs[0].train.epochs:
+                on_state(_state(epoch, stack, models, ends))
     for replica, place in enumerate(by_rate):
         if place not in ends:
             stack.replicas.hand_back(replica, models[place])
     return [ends.get(place) for place in range(len(models))]
+
+
+def _state(epoch: int, stack: _Stack, models: Sequence[nn.Module], ends: Mapping[int, Divergence]) -> TrainingState:
+    """Return what the stack goes on from: its own tensors, and the models of the replicas that diverged."""
+    tensors = stack.tensors() | _ended_tensors(models, ends)
+    return TrainingState(epoch, stack.optimizers[0].steps, tensors, dict(ends))
+
+
+def _restore(state: TrainingState, stack: _Stack, models: Sequence[nn.Module]) -> None:
+    restore(state, stack.tensors() | _ended_tensors(models, state.ended), stack.optimizers)
+    for place in state.ended:
+        models[place].eval()
+
+
+def _ended_tensors(models: Sequence[nn.Module], ends: Iterable[int]) -> dict[str, Tensor]:
+    """Return the tensors of the models that have their weights back, by their names in a state."""
+    return {
+        f"ended.{place}.{name}": tensor
+        for place in ends
+        for name, tensor in model_tensors(tensors_of(models[place])).items()
+    }
 
 
 def try_step(models: Sequence[nn.Module], dataset: Dataset, configs: Sequence[Config]) -> None:
