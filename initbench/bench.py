@@ -35,8 +35,8 @@ def run(
     """
     resolved = resolve_config(config)
     label = parse(resolved.init.scheme).label
-    [(_, result)] = prepare({label: [resolved]}, How(runs_dir, data_dir, fresh, emit)).executed()
-    return result
+    [done] = prepare({label: [resolved]}, How(runs_dir, data_dir, fresh, emit)).executed()
+    return done.result
 
 
 def compare(
@@ -69,9 +69,10 @@ def compare(
     base = resolve_config(config)
     prepared = prepare(_configs(schemes, base, seeds), how)
     results: dict[str, list[RunResult]] = {job.label: [] for job in prepared.jobs}
-    for label, result in prepared.executed():
+    reused = 0
+    for label, result, was_there in prepared.executed():
         results[label].append(result)
-    reused = len(prepared.stored)
+        reused += was_there
     return summarize(results, config=_shared(base), target_accuracy=target_accuracy, reused=reused)
 
 
@@ -96,7 +97,7 @@ def train_shard(
     merge` puts them there), `compare` finds every run. Raises what `compare` raises.
     """
     how = How(runs_dir, data_dir, fresh, emit, jobs, executor, ray_address, stack, shard)
-    return [result for _, result in prepare(_configs(schemes, resolve_config(config), seeds), how).executed()]
+    return [done.result for done in prepare(_configs(schemes, resolve_config(config), seeds), how).executed()]
 
 
 def expect(

@@ -75,6 +75,17 @@ class Initializing:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """One run goes on after `epoch`, where it was interrupted before; `history` has its rows until then."""
+
+    run_id: str
+    label: str
+    seed: int
+    epoch: int
+    history: tuple[EpochRow, ...]
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """One run finished one epoch."""
 
@@ -103,7 +114,7 @@ class RunDone:
     reused: bool
 
 
-Event = Notice | Downloading | Planned | Initializing | EpochDone | SignalsMeasured | RunDone
+Event = Notice | Downloading | Planned | Initializing | Resumed | EpochDone | SignalsMeasured | RunDone
 Emit = Callable[[Event], None]
 
 

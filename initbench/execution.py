@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -18,12 +21,27 @@ from initbench.errors import UsageError
 from initbench.events import Emit
 from initbench.execute import Lost, executor_for, executors
 from initbench.plan import Plan, plan
+from initbench.relatives import why_not
+from initbench.report.compact import counted
 from initbench.results import RunResult
-from initbench.store import Store
+from initbench.sharing import Sharing
+from initbench.store import Store, Unfinished
 from initbench.work import Finished, Job, Task, execute_task, lost, tasks_of
 
-WAITING = 2  # runs that may wait for the disk
+WAITING = 2  # tasks that may wait for the disk
+WAIT_S = 0.2  # until it is looked again what other processes have finished
 WORTH_CALIBRATING = 1_000_000  # images seen in training, all runs together: some ten seconds of the default model
+
+
+PutAway = Callable[[Task, Sequence[Finished]], list[RunResult]]
+
+
+class Executed(NamedTuple):
+    """A result, with the label of its job; `reused` where this process did not train it."""
+
+    label: str
+    result: RunResult
+    reused: bool
 
 
 @dataclass(frozen=True)
@@ -95,43 +113,82 @@ class Prepared:
         for_each = math.ceil(len(self.pending) / self.how.jobs)
         return max(1, min(self.how.stack or self.plan.stack, self.plan.stack, for_each))
 
-    def executed(self) -> Iterator[tuple[str, RunResult]]:
-        """Yield (label, result) of every job: stored ones first, then the others as they end."""
-        pending, emit = self.pending, self.how.emit
-        if self.store and pending:
-            self.store.check_writable()
-        emit(self.planned(calibrate=_images(pending) >= WORTH_CALIBRATING))
-        for job in self.jobs:
-            if job.run_id in self.stored:
-                result = self.stored[job.run_id].model_copy(update={"config": job.config.to_dict()})
-                emit(events.RunDone(job.label, result, reused=True))
-                yield job.label, result
-        if pending:
-            for job, result in self._stored(self._trained(tasks_of(pending, self._stack))):
-                yield job.label, result
+    def executed(self) -> Iterator[Executed]:
+        """Yield every job's result: stored ones first, then the others as they end.
 
-    def _trained(self, tasks: list[Task]) -> Generator[tuple[Job, Finished], None, None]:
-        """Yield every job of these tasks, and what came of it, as they end."""
+        Runs that another process trains in the same runs folder meanwhile are waited for, and not trained twice.
+        """
+        with self.store.stay() if self.store and self.pending else nullcontext() as stay:
+            self._announce()
+            for job in self.jobs:
+                if job.run_id in self.stored:
+                    yield self._found(job, self.stored[job.run_id])
+            if self.store and stay:
+                yield from self._shared(Sharing(self.pending, self.store, stay, self.how.fresh), stay.unfinished)
+            elif self.pending:
+                trained = self._trained(tasks_of(self.pending, self._stack))
+                for job, result in self._put_away(trained, _not_kept):
+                    yield Executed(job.label, result, reused=False)
+
+    def _announce(self) -> None:
+        """Tell what will be executed, and why runs that look like it are not taken for it."""
+        if self.store and not self.how.fresh:
+            for line in why_not(self.pending, self.store):
+                self.how.emit(events.Notice(line))
+        self.how.emit(self.planned(calibrate=_images(self.pending) >= WORTH_CALIBRATING))
+
+    def _found(self, job: Job, result: RunResult) -> Executed:
+        """Return a result that is there already."""
+        result = result.model_copy(update={"config": job.config.to_dict()})
+        self.how.emit(events.RunDone(job.label, result, reused=True))
+        return Executed(job.label, result, reused=True)
+
+    def _shared(self, sharing: Sharing, unfinished: Unfinished) -> Iterator[Executed]:
+        """Train what nobody else does, round by round, until everything is there."""
+        told = False
+        while sharing.left:
+            trained = self._trained(tasks_of(sharing.left, self._stack), sharing.claimed, unfinished)
+            for job, result in self._put_away(trained, sharing.put_away):
+                sharing.finish(job)
+                yield Executed(job.label, result, reused=False)
+            yield from (self._found(job, result) for job, result in sharing.found())
+            if sharing.left:
+                if not told:
+                    what = counted(len(sharing.left), "run")
+                    self.how.emit(events.Notice(f"waiting for {what} that another process trains in this runs folder."))
+                    told = True
+                time.sleep(WAIT_S)
+
+    def _trained(
+        self,
+        tasks: list[Task],
+        claimed: Callable[[Iterable[Task]], Iterable[Task]] = iter,
+        unfinished: Unfinished | None = None,
+    ) -> Generator[tuple[Task, list[Finished]], None, None]:
+        """Yield every task, and what came of its jobs, as they end; of those tasks only what `claimed` lets through."""
         execute = executor_for(*self._executor(len(tasks)))
-        for task, ended in execute(tasks, execute_task, self.plan.dataset, self.how.emit):
-            yield from zip(task, lost(task, ended.reason) if isinstance(ended, Lost) else ended, strict=True)
+        work = partial(execute_task, unfinished=unfinished)
+        for task, ended in execute(claimed(tasks), work, self.plan.dataset, self.how.emit):
+            yield task, lost(task, ended.reason) if isinstance(ended, Lost) else ended
 
-    def _stored(self, ended: Generator[tuple[Job, Finished], None, None]) -> Iterator[tuple[Job, RunResult]]:
-        """Tell of every run that ended, and yield it with its job once it is on the disk.
+    def _put_away(
+        self, ended: Generator[tuple[Task, list[Finished]], None, None], put_away: PutAway
+    ) -> Iterator[tuple[Job, RunResult]]:
+        """Tell of every run that ended, and yield it with its job once it is put away.
 
         A thread of its own waits for the disk, some 10 ms a run, while the next run is trained.
         """
-        keep = self.store.keep if self.store else _not_kept
-        waiting: deque[tuple[Job, Future[RunResult]]] = deque()
+        waiting: deque[tuple[Task, Future[list[RunResult]]]] = deque()
         with closing(ended), ThreadPoolExecutor(1) as disk:
-            for job, finished in ended:
-                self.how.emit(events.RunDone(job.label, self._placed(job, finished.result), reused=False))
-                waiting.append((job, disk.submit(keep, job.folder, finished.result, finished.files)))
+            for task, finished in ended:
+                for job, one in zip(task, finished, strict=True):
+                    self.how.emit(events.RunDone(job.label, self._placed(job, one.result), reused=False))
+                waiting.append((task, disk.submit(put_away, task, finished)))
                 while waiting and (waiting[0][1].done() or len(waiting) > WAITING):
-                    job, stored = waiting.popleft()
-                    yield job, stored.result()
-            for job, stored in waiting:
-                yield job, stored.result()
+                    task, stored = waiting.popleft()
+                    yield from zip(task, stored.result(), strict=True)
+            for task, stored in waiting:
+                yield from zip(task, stored.result(), strict=True)
 
     def _placed(self, job: Job, result: RunResult) -> RunResult:
         """Return the result with the folder that it is being written to."""
@@ -172,8 +229,8 @@ class Prepared:
         )
 
 
-def _not_kept(folder: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
-    return result
+def _not_kept(task: Task, ended: Sequence[Finished]) -> list[RunResult]:
+    return [one.result for one in ended]
 
 
 def _images(jobs: Sequence[Job]) -> int:

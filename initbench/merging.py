@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from initbench.errors import StoreError, UsageError
 from initbench.results import RunResult
 from initbench.store import Broken, Store
+from initbench.store.reading import read_run, read_run_files
 
 FOLDER_NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,220}-[0-9a-f]{16}")  # what a store calls its folders
 
@@ -58,7 +56,7 @@ def merge(sources: Sequence[Path], store: Store) -> Merged:
             present += 1
             if numbers(mine) != numbers(run):
                 differing.append(Differing(Path(mine.run_dir or ""), folder))
-        elif isinstance(files := _files(folder), Broken):
+        elif isinstance(files := read_run_files(folder), Broken):
             broken.append(files)
         else:
             here[run.run_id] = copied[run.run_id] = store.keep(folder.name, run, files)
@@ -89,40 +87,8 @@ def _run_folders(source: Path) -> list[Path]:
 
 
 def _read_run(folder: Path) -> RunResult | Broken:
-    """Return a run's result, or why its folder is not one that may be copied.
-
-    Whoever made the folder chose its name and what is in it: symbolic links are not followed.
-    """
-    if folder.is_symlink():
-        return Broken(folder, "a symbolic link, which is not followed")
-    try:
-        run = RunResult.model_validate_json(_read(folder / "result.json"))
-    except OSError as error:
-        return _unreadable(folder, error)
-    except ValidationError as error:
-        return Broken(folder, f"result.json: {error.errors()[0]['msg']}")
-    if not FOLDER_NAME.fullmatch(folder.name) or folder.name[-16:] != run.run_id:
+    """Return a run's result, or why its folder is not one that may be copied: whoever made it chose its name."""
+    run = read_run(folder)
+    if isinstance(run, RunResult) and not FOLDER_NAME.fullmatch(folder.name):
         return Broken(folder, f"its name is not one of run {run.run_id!r}")
     return run
-
-
-def _files(folder: Path) -> dict[str, bytes] | Broken:
-    """Return the files of a run's folder by their names, or why they cannot be copied."""
-    try:
-        return {name: _read(folder / name) for name in sorted(os.listdir(folder))}  # noqa: PTH208 # names, not paths
-    except OSError as error:
-        return _unreadable(folder, error)
-
-
-def _unreadable(folder: Path, error: OSError) -> Broken:
-    return Broken(folder, f"{Path(error.filename or folder).name}: {error.strerror or error}")
-
-
-def _read(file: Path) -> bytes:
-    """Return the bytes of a regular file; raises OSError for anything else, a symbolic link included."""
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "no regular file", str(file))
-    with os.fdopen(descriptor, "rb") as opened:
-        return opened.read()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,11 +13,9 @@ from initbench.config import Config
 from initbench.data import Dataset
 from initbench.errors import UsageError
 from initbench.events import Emit
-from initbench.initial import activation_of, tried_model
-from initbench.models import models
-from initbench.results import SCHEMA_VERSION, DatasetInfo
-from initbench.revision import function_revision, package_revision
-from initbench.schemes import parse
+from initbench.identity import identity_of
+from initbench.initial import tried_model
+from initbench.results import DatasetInfo
 from initbench.training.devices import resolve_device
 from initbench.training.epochs import steps_per_epoch
 from initbench.training.precision import check_precision
@@ -60,7 +55,7 @@ def plan(configs: Mapping[str, Sequence[Config]], data_dir: Path | None, emit: E
     engine = _engine(base, models_tried[0], dataset, device)
     by_seed = zip(*([(label, one) for one in of_scheme] for label, of_scheme in configs.items()), strict=True)
     jobs = [
-        Job(label, one, str(device), engine, dataset.info, run_identity(one, dataset.info, device.type, engine))
+        Job(label, one, str(device), engine, dataset.info, identity_of(one, dataset.info, device.type, engine))
         for paired in by_seed
         for label, one in paired
     ]
@@ -118,41 +113,3 @@ def _check_batch_norm(model: nn.Module, config: Config, dataset: DatasetInfo) ->
             "batch normalization cannot be trained on a batch of one image, which data.batch_size"
             f" {config.data.batch_size} leaves here. Choose another data.batch_size."
         )
-
-
-def run_identity(config: Config, dataset: DatasetInfo, device_type: str, engine: Engine) -> str:
-    """Return a run's id: the first 16 hex digits of the SHA-256 over everything that determines its numbers."""
-    determining = {
-        "schema_version": SCHEMA_VERSION,
-        "code": package_revision(),
-        "torch": torch.__version__,
-        "device": device_type,
-        "dataset": [dataset.name, dataset.stand_in_for, dataset.sha256],
-        "engine": engine,
-        "config": _settings(config),
-        "schemes": [
-            _scheme(text, activation_of(config)) for text in (config.init.scheme, *config.init.layers.values())
-        ],
-        "own_model": function_revision(models[config.model.name].build),
-    }
-    text = json.dumps(determining, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _scheme(text: str, activation: str | None) -> list[Any]:
-    """Return what the numbers depend on of one scheme: its name, its parameters, and a user's own function."""
-    spec = parse(text)
-    return [spec.name, dict(spec.resolved(activation)), function_revision(spec.scheme.fill)]
-
-
-def _settings(config: Config) -> dict[str, Any]:
-    """Return the settings that a run's numbers depend on, in one form for those that mean the same."""
-    settings = config.to_dict()
-    for name in ("name", "device", "inspect"):
-        del settings[name]
-    del settings["train"]["engine"]  # what it led to stands beside the settings
-    for name in ("name", "limit", "fallback"):  # what they led to is in the dataset's hash
-        del settings["data"][name]
-    settings["init"] = {"bias": settings["init"]["bias"], "layers": list(settings["init"]["layers"])}
-    settings["init"]["bias"] = 0.0 if config.init.bias == "zeros" else config.init.bias
-    return settings

@@ -14,14 +14,14 @@ from torch import nn
 from typer.testing import CliRunner
 
 import initbench
-from initbench import Config, RunResult, SchemeError, StoreError, UsageError, make_config, plan, work
+from initbench import Config, RunResult, SchemeError, StoreError, UsageError, make_config
+from initbench import identity as identities
 from initbench.cli.app import app
 from initbench.events import EpochDone, Event, Initializing, Notice, Planned, RunDone, SignalsMeasured
 from initbench.models import ModelOptions, models, register_model
-from initbench.plan import run_identity
 from initbench.results import DatasetInfo
 from initbench.store import Store
-from initbench.work import Engine
+from initbench.work import Engine, executing
 
 
 def weights_hash(result: RunResult) -> str:
@@ -33,7 +33,8 @@ def test_a_run_leaves_everything_in_its_folder() -> None:
     result = initbench.run(tiny(seed=3))
     folder = Path(result.run_dir or "")
     assert sorted(file.name for file in folder.iterdir()) == [
-        "config.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors",
+        "SHA256SUMS", "config.yaml", "environment.json", "identity.json", "metrics.jsonl", "result.json",
+        "weights.safetensors",
     ]  # fmt: skip
     assert initbench.load_config(folder / "config.yaml") == make_config(tiny(seed=3))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -89,7 +90,7 @@ INFO = DatasetInfo(name="mnist", stand_in_for=None, train_size=9, test_size=9, s
 
 
 def identity(config: Config, dataset: DatasetInfo = INFO, device: str = "cpu", engine: Engine = "sequential") -> str:
-    return run_identity(config, dataset, device, engine)
+    return identities.identity_of(config, dataset, device, engine).run_id
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_data_device_engine_and_versions_change_the_identity(monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "9.9")
         assert identity(config) != base
-    monkeypatch.setattr(plan, "package_revision", lambda: "edited code")
+    monkeypatch.setattr(identities, "package_revision", lambda: "edited code")
     assert identity(config) != base
 
 
@@ -174,7 +175,7 @@ def test_worker_processes_give_the_same_bits(tmp_path: Path) -> None:
     def everything(runs_dir: Path) -> dict[str, str]:
         return {
             file.name: hashlib.sha256((file / "weights.safetensors").read_bytes()).hexdigest()
-            for file in runs_dir.iterdir()
+            for file in runs_dir.glob("[!.]*")
             if file.is_dir()
         }
 
@@ -199,7 +200,7 @@ def test_what_a_reused_run_says_of_itself_is_what_was_asked_for() -> None:
     again = initbench.run(tiny(name="second"))
     assert again.config["name"] == "second"
     fresh = initbench.run(tiny(name="third"), fresh=True)
-    assert [path.name for path in Path("runs").iterdir() if path.is_dir()] == [Path(fresh.run_dir or "").name]
+    assert [path.name for path in Path("runs").glob("[!.]*")] == [Path(fresh.run_dir or "").name]
 
 
 def test_a_comparison_says_what_its_runs_share() -> None:
@@ -292,7 +293,8 @@ def broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("broken_model")
 def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_tried_again() -> None:
-    result = initbench.run({**tiny(), "model": "huge"})
+    with pytest.warns(UserWarning, match="tried to allocate 1 PiB; it is tried once more"):
+        result = initbench.run({**tiny(), "model": "huge"})
     assert (result.status, result.test_accuracy, result.parameters) == ("failed", None, 7_850)
     assert result.error == "OutOfMemoryError: tried to allocate 1 PiB"
     folder = Path(result.run_dir or "")
@@ -305,13 +307,13 @@ def test_a_run_that_torch_cannot_finish_is_recorded_as_failed_and_tried_again() 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
-    def buggy(*arguments: Any) -> None:
+    def buggy(*arguments: Any, **options: Any) -> None:
         raise NotImplementedError("a bug")
 
-    monkeypatch.setattr(work, "train", buggy)
+    monkeypatch.setattr(executing, "train", buggy)
     with pytest.raises(NotImplementedError, match="a bug"):
         initbench.run(tiny())
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == []
+    assert [path.name for path in (tmp_path / "runs").glob("[!.]*")] == []
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_expect_says_what_would_be_done_and_does_none_of_it(tmp_path: Path) -> N
     assert planned.expected_s is not None
     assert planned.expected_s > 0
     assert events == []
-    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
 
 
 def test_a_short_comparison_is_not_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:

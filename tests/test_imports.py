@@ -15,17 +15,18 @@ PACKAGE = Path(__file__).parent.parent / "initbench"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"bench", "inspection"},
+    {"bench", "inspection", "replaying"},
     {"execution"},
-    {"plan", "estimate", "merging"},
+    {"plan", "estimate", "merging", "verification", "sharing", "relatives"},
     {"work"},
     {"store", "execute", "report"},
+    {"identity"},
     {"training", "initial"},
     {"config", "summary", "conformance", "signals"},
     {"schemes", "models", "data"},
-    {"layers", "pretraining", "mean_field", "stats", "events", "environment", "revision", "threads"},
+    {"layers", "pretraining", "mean_field", "stats", "events", "environment", "revision", "threads", "provenance"},
     {"results", "seeds", "registry", "plugins", "activations"},
-    {"errors", "atomic", "spacing", "cores", "makespan"},
+    {"errors", "atomic", "spacing", "cores", "makespan", "checksums"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -91,6 +92,9 @@ RUN_MAIN = "from initbench.cli.app import main; main()"
         (["compare", "--schemes", "xavier,he", "--set", "train.epochs=0"], RUN_MAIN, 2),
         (["validate", "good.yaml"], RUN_MAIN, 0),
         (["runs", "list"], RUN_MAIN, 0),
+        (["runs", "--help"], RUN_MAIN, 0),
+        (["runs", "verify", "nosuch"], RUN_MAIN, 2),
+        (["runs", "replay", "nosuch"], RUN_MAIN, 2),
         (["data", "path"], RUN_MAIN, 1),
         ([], "import initbench; initbench.load_config, initbench.register_scheme", None),
     ],

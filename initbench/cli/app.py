@@ -5,15 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from initbench import __version__
-from initbench.cli import data, runs
+from initbench.cli import data, interrupts, runs
 from initbench.cli.compare import compare
 from initbench.cli.conformance import conformance
 from initbench.cli.inspect import inspect
@@ -21,9 +19,6 @@ from initbench.cli.run import run
 from initbench.cli.schemes import schemes
 from initbench.cli.validate import validate
 from initbench.errors import ConfigError, InitbenchError
-
-INTERRUPTED = 130  # what Typer ends with after Ctrl-C
-KEPT = "interrupted. Finished runs are kept, an unfinished one is not: the same command goes on from there."
 
 app = typer.Typer(
     name="initbench",
@@ -59,36 +54,23 @@ def options(
 
 def main() -> None:
     """Run the program. Exit codes: 0 done, 1 a run failed or an error was reported, 2 usage, 130 / 143 interrupted."""
-    before = signal.signal(signal.SIGINT, _interrupted_early), signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ² shows ?
-    try:
-        app()
-    except InitbenchError as error:
-        # a config's problems begin with file:line:column, which editors find by
-        typer.secho(str(error) if isinstance(error, ConfigError) else f"error: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            typer.echo(KEPT, err=True)
-        raise
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    with interrupts.obeyed():
+        try:
+            app()
+        except InitbenchError as error:
+            # a config's problems begin with file:line:column, which editors find by
+            typer.secho(str(error) if isinstance(error, ConfigError) else f"error: {error}", fg="red", err=True)
+            sys.exit(error.exit_code)
+        except SystemExit as end:
+            if end.code in interrupts.CODES:
+                typer.echo(interrupts.hint(), err=True)
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
-        typer.secho(f"error: the output cannot be written: {error.strerror}.", fg="red", err=True)
-        sys.exit(1)
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-
-
-def _interrupted_early(signal_number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: until a command has imported its libraries there is nothing to clean up, and some swallow Ctrl-C."""
-    os.write(sys.stderr.fileno(), f"{KEPT}\n".encode())
-    os._exit(INTERRUPTED)
-
-
-def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signal_number)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
+            typer.secho(f"error: the output cannot be written: {error.strerror}.", fg="red", err=True)
+            sys.exit(1)

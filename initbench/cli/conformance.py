@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,6 +11,7 @@ import typer
 
 from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
+from initbench.cli.interrupts import clean_up_first
 from initbench.cli.run import Format
 from initbench.errors import UsageError
 
@@ -89,7 +89,7 @@ class Bar:
         self._begin = time.monotonic()
 
     def __enter__(self) -> Self:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on, an interrupt gives the terminal back
+        clean_up_first()  # from here on, an interrupt gives the terminal back
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

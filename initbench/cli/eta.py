@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from initbench.events import EpochDone, Event, Initializing, Planned, RunDone
+from initbench.events import EpochDone, Event, Initializing, Planned, Resumed, RunDone
 from initbench.makespan import makespan
 from initbench.results import RunResult
 
@@ -49,6 +49,8 @@ class Eta:
             steps, row = event.step.done / max(event.step.total, 1), event.step.row
             run = self._active_run(event.run_id, event.label, now_s, row.seconds if row else 0.0, steps)
             run.init_steps, run.epochs = steps, 0
+        elif isinstance(event, Resumed):
+            self._active_run(event.run_id, event.label, now_s, 0.0).epochs = event.epoch
         elif isinstance(event, EpochDone):
             self._active_run(event.run_id, event.label, now_s, event.row.seconds).epochs = event.row.epoch
             self._known[event.label].epoch_s.add(event.row.seconds)

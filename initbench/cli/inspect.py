@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import typer
 
 from initbench.cli import arguments
 from initbench.cli.arguments import complete_schemes
+from initbench.cli.interrupts import clean_up_first
 from initbench.cli.output import check_writable, write
 from initbench.errors import UsageError
 
@@ -211,7 +211,7 @@ class Status:
         self._line = self._console.status("")
 
     def __enter__(self) -> Self:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on, an interrupt gives the terminal back
+        clean_up_first()  # from here on, an interrupt gives the terminal back
         if self._console.is_terminal:
             self._line.start()
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import statistics
 import threading
 import time
@@ -28,8 +27,9 @@ from rich.text import Text
 
 from initbench.cli.consoles import stderr
 from initbench.cli.eta import Eta, in_words
+from initbench.cli.interrupts import clean_up_first
 from initbench.cli.plan_view import header, stand_in_panel
-from initbench.events import Downloading, EpochDone, Event, Initializing, Notice, Planned, RunDone
+from initbench.events import Downloading, EpochDone, Event, Initializing, Notice, Planned, Resumed, RunDone
 from initbench.report import cells
 from initbench.report.run_view import epoch_line, pretraining_line
 from initbench.results import RunResult
@@ -64,7 +64,7 @@ class Display:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on, an interrupt cleans up
+        clean_up_first()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -86,6 +86,8 @@ class Display:
         elif isinstance(event, Initializing):
             self._initializations.report(event)
             self.initializing(event)
+        elif isinstance(event, Resumed):
+            self.resumed(event)
         elif isinstance(event, EpochDone):
             self._initializations.end(event.run_id)
             self.epoch(event)
@@ -128,6 +130,9 @@ class Display:
     def initializing(self, event: Initializing) -> None:
         """Show one step of a long initialization."""
 
+    def resumed(self, event: Resumed) -> None:
+        """Show that a run goes on where it was interrupted."""
+
     def epoch(self, event: EpochDone) -> None:
         """Show one epoch."""
 
@@ -149,6 +154,12 @@ class RunDisplay(Display):
         """Print the line of a pre-training epoch."""
         if event.step.row is not None:
             self.say(pretraining_line(event.step.row))
+
+    def resumed(self, event: Resumed) -> None:
+        """Print the lines of the epochs that are there already."""
+        for row in event.history:
+            self.say(epoch_line(row, self.epochs))
+        self.say(f"goes on after epoch {event.epoch}, where it was interrupted.")
 
     def epoch(self, event: EpochDone) -> None:
         """Print the epoch's line."""
@@ -176,6 +187,12 @@ class CompareDisplay(Display):
         super()._planned(event)
         if event.reused:
             self.say(f"{event.reused} of {event.runs} runs are in the runs folder already and are not trained again.")
+
+    def resumed(self, event: Resumed) -> None:
+        """Say so in a line, where there is no bar to show it."""
+        if not self.console.is_terminal:
+            where = f"goes on after epoch {event.epoch} of {self.epochs}"
+            self.say(f"{event.label}, seed {event.seed}: {where}, where it was interrupted")
 
     def run(self, event: RunDone) -> None:
         """Count the run into its scheme's running mean; print its line where there is no bar to show it."""

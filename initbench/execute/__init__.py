@@ -5,7 +5,7 @@ A task is whatever `work` takes; nothing here knows what it means. Importing thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -29,8 +29,9 @@ class Lost:
 class Executor(Protocol):
     """`work(task, shared, emit)` is called for each task, wherever that is.
 
-    - (task, result) pairs come in any order, each as soon as it is there, no task twice. Tasks are handed out one at
-      a time as workers become idle. A result is not kept once it is yielded, so memory does not grow with the tasks.
+    - (task, result) pairs come in any order, each as soon as it is there, no task twice. `tasks` is asked for the next
+      one as a worker becomes idle (Ray: a few ahead), in the caller's thread. A task and its result are not kept once
+      they are yielded, so memory does not grow with the tasks.
     - `emit` is called in the caller's thread, and only while the iterator is asked for its next pair. The events of a
       task come before its result; those of a task that was tried again may come twice.
     - An exception from `work` or `emit` ends the iteration and is raised in the caller, as it was; one from another
@@ -42,7 +43,7 @@ class Executor(Protocol):
     """
 
     def __call__(
-        self, tasks: Sequence[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
+        self, tasks: Iterable[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
     ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
         """Execute the tasks; raises InitbenchError where no worker can be had."""
 

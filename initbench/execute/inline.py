@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 
 from initbench.events import Emit, Event
 from initbench.execute import Executor, Lost, ResultT, SharedT, TaskT, Work, register_executor
@@ -15,7 +15,7 @@ def create(workers: int, address: str | None) -> Executor:
 
 
 def inline(
-    tasks: Sequence[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
+    tasks: Iterable[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
 ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
     """Do the tasks in their order."""
     for task in tasks:

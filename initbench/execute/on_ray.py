@@ -13,11 +13,11 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, cast
@@ -58,13 +58,15 @@ class OnRay:
     address: str | None = None
 
     def __call__(
-        self, tasks: Sequence[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
+        self, tasks: Iterable[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
     ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
         """Do the tasks; raises InitbenchError where the cluster cannot be had, or is lost."""
-        if not tasks:
+        waiting = iter(tasks)
+        ahead = list(islice(waiting, 1))
+        if not ahead:
             return
         with connected(self.workers, self.address):
-            flight: _Flight[TaskT] = _Flight(tasks, work, shared)
+            flight: _Flight[TaskT] = _Flight(chain(ahead, waiting), work, shared)
             try:
                 while flight.take_off():
                     yield flight.land(emit)
@@ -75,11 +77,11 @@ class OnRay:
 class _Flight(Generic[TaskT]):
     """The tasks that are not done: a few of them are with Ray, the others wait here, so that results do not pile up."""
 
-    def __init__(self, tasks: Sequence[TaskT], work: Work[TaskT, Any, Any], shared: Any) -> None:
+    def __init__(self, tasks: Iterator[TaskT], work: Work[TaskT, Any, Any], shared: Any) -> None:
         import ray
 
         self._ray: Any = ray
-        self._waiting = iter(tasks)
+        self._waiting = tasks
         self._pending: dict[ObjectRef[bytes], TaskT] = {}
         self._landed: SimpleQueue[tuple[ObjectRef[bytes], Future[bytes]]] = SimpleQueue()
         self._room, self._room_at = 0, -math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic
@@ -36,15 +36,14 @@ class Processes:
     workers: int
 
     def __call__(
-        self, tasks: Sequence[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
+        self, tasks: Iterable[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
     ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
         """Do the tasks on the workers; raises InitbenchError where none of them can be started."""
-        if not tasks:
-            return
         with share((work, shared)) as given:
             crew: _Crew[TaskT, ResultT] = _Crew(tasks, given, emit)
             try:
-                crew.hire(min(self.workers, len(tasks)))
+                if crew.unfinished:
+                    crew.hire(self.workers)
                 while crew.unfinished:
                     crew.listen()
                     while crew.done:
@@ -61,23 +60,39 @@ class Processes:
 class _Crew(Generic[TaskT, ResultT]):
     """The workers, what is left to do, and what is done but not yet yielded. Tasks are known by their numbers."""
 
-    def __init__(self, tasks: Sequence[TaskT], given: Shared[Any], emit: Emit) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: Iterable[TaskT], given: Shared[Any], emit: Emit) -> None:
+        self._waiting = enumerate(tasks)
+        self._begun: dict[int, TaskT] = {}  # those that were taken, and are not done
+        self._queue = deque[int]()  # those of them that no worker has
+        self._deaths: Counter[int] = Counter()
         self._given = given
         self._emit = emit
-        self._queue = deque(range(len(tasks)))
-        self._deaths: Counter[int] = Counter()
         self._failed_starts = 0
-        self.unfinished = len(tasks)
         self.workers: list[Worker] = []  # each is starting or has a task
         self.dismissed: list[Worker] = []
         self.done: deque[tuple[TaskT, ResultT | Lost]] = deque()
         self.error: Exception | None = None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a task is not done yet, as far as is known: where none is begun, the next one is looked for."""
+        if not self._begun and (task := self._next()) is not None:
+            self._queue.append(task)
+        return bool(self._begun)
+
     def hire(self, count: int, task: int | None = None) -> None:
         """Start so many workers; a fresh one may be meant for the task of one that died."""
         for _ in range(count):
             self.workers.append(Worker(self._given, task))
+
+    def _next(self) -> int | None:
+        """Take the next task that no worker has."""
+        if self._queue:
+            return self._queue.popleft()
+        for number, task in self._waiting:
+            self._begun[number] = task
+            return number
+        return None
 
     def listen(self) -> None:
         """Wait until a worker has something to say, or has died, and see to it."""
@@ -106,14 +121,14 @@ class _Crew(Generic[TaskT, ResultT]):
                 self.error = error
 
     def _finish(self, task: int, result: ResultT | Lost) -> None:
-        self.done.append((self._tasks[task], result))
-        self.unfinished -= 1
+        self.done.append((self._begun.pop(task), result))
+        del self._deaths[task]
 
     def _hand_out(self, worker: Worker) -> None:
-        if worker.task is None and self._queue:
-            worker.task = self._queue.popleft()
+        if worker.task is None:
+            worker.task = self._next()
         if worker.task is not None:
-            worker.send(pack(self._tasks[worker.task]))
+            worker.send(pack(self._begun[worker.task]))
         else:
             self.workers.remove(worker)
             self.dismissed.append(worker)
@@ -132,7 +147,8 @@ class _Crew(Generic[TaskT, ResultT]):
                 self.hire(1, worker.task)
             else:
                 self._finish(worker.task, Lost(f"the worker process {how}, {TRIES} times"))
-                self.hire(min(1, len(self._queue)))
+                if (task := self._next()) is not None:
+                    self.hire(1, task)
 
     def _do_without(self, task: int | None, how: str) -> None:
         """Go on with the other workers, as one that dies at its start would do so again."""

@@ -11,6 +11,7 @@ from initbench.results.comparison import (
     RunSummary,
     SchemeSummary,
 )
+from initbench.results.printable import document, printable, shown
 from initbench.results.record import SCHEMA_VERSION, Fraction, Record
 from initbench.results.run import DatasetInfo, Divergence, EpochRow, PretrainingRow, RunResult, Status
 from initbench.results.signals import (
@@ -25,6 +26,7 @@ from initbench.results.signals import (
     Verdict,
     WeightSignal,
 )
+from initbench.results.unfinished import UnfinishedRun, UnfinishedTask
 
 __all__ = [
     "ALPHA",
@@ -50,6 +52,11 @@ __all__ = [
     "SignalRow",
     "Spectrum",
     "Status",
+    "UnfinishedRun",
+    "UnfinishedTask",
     "Verdict",
     "WeightSignal",
+    "document",
+    "printable",
+    "shown",
 ]

@@ -5,11 +5,11 @@ A number that is not there (the batch has one sample, a value is not finite, the
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
-from initbench.results.record import SCHEMA_VERSION, Fraction, Record
+from initbench.results.record import SCHEMA_VERSION, Count, Fraction, Record
 from initbench.results.run import DatasetInfo
 
 VerdictKind = Literal[
@@ -39,7 +39,7 @@ class Histogram(Record):
 
     low: float
     high: float
-    counts: tuple[int, ...]
+    counts: Annotated[tuple[Count, ...], FailFast()]
 
 
 class Spectrum(Record):
@@ -77,9 +77,9 @@ class LayerSignal(Record):
     name: str = Field(description="the layer's name; 'cell, use 2' and 'rnn, step 7' where it has several rows")
     kind: str = Field(description="the layer's class, such as Linear")
     activation: str | None
-    units: int
-    values: int = Field(description="activations of one sample: units times positions")
-    step: int | None = Field(description="which step's state it is, from 1; None but for recurrent layers")
+    units: Count
+    values: Count = Field(description="activations of one sample: units times positions")
+    step: Count | None = Field(description="which step's state it is, from 1; None but for recurrent layers")
     finite: Fraction = Field(description="share of the activations that are neither NaN nor infinite")
     pre_mean: float | None
     pre_std: float | None
@@ -100,7 +100,7 @@ class LayerSignal(Record):
         description="of the centred activations of at most max_rank + 1 samples: exp of the entropy of the normalized"
         " singular values (Roy & Vetterli 2007)"
     )
-    max_rank: int | None = Field(description="the largest value that effective_rank can have here")
+    max_rank: Count | None = Field(description="the largest value that effective_rank can have here")
     histogram: Histogram | None = Field(description="of the finite activations")
     delta_rms: float | None = Field(
         description="root mean square of the gradient of the mean loss with respect to the pre-activations; of a"
@@ -122,11 +122,11 @@ class WeightSignal(Record):
     """One weight [out, in, *kernel] (of those that gates stack, one by one), and the gradient that reaches it."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Count, ...], FailFast()]
     scheme: str | None = Field(description="what filled it; None where the weights were taken as they are")
     formula: str | None
-    fan_in: int
-    fan_out: int
+    fan_in: Count
+    fan_out: Count
     gain: float | None
     target_std: float | None = Field(description="by the scheme's formula; None where it has none for this weight")
     mean: float | None
@@ -177,10 +177,10 @@ class Verdict(Record):
 class SignalRow(Record):
     """What one look at a network found, during training after `epoch` epochs; 0 is the initialization."""
 
-    epoch: int = Field(ge=0)
+    epoch: Count
     problem: str | None = Field(None, description="why nothing could be measured, where nothing could")
-    layers: tuple[LayerSignal, ...]
-    weights: tuple[WeightSignal, ...]
+    layers: Annotated[tuple[LayerSignal, ...], FailFast()]
+    weights: Annotated[tuple[WeightSignal, ...], FailFast()]
 
 
 class SignalReport(Record):

@@ -1,13 +1,22 @@
-"""What the disk refuses, as one error that says what to do."""
+"""Writing to the disk for good, and what it refuses, as one error that says what to do."""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from initbench.errors import StoreError
+
+
+def write_flushed(file: Path, content: bytes) -> None:
+    """Write a new file; it is on the disk when this returns. Raises OSError."""
+    with file.open("xb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 @contextmanager
@@ -16,7 +25,12 @@ def disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "Free some space, or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose"
-        raise StoreError(
-            f"runs folder {str(root)!r}: {error.strerror or error}. {remedy} another folder with --runs-dir."
-        ) from error
+        raise StoreError(f"runs folder {str(root)!r}: {error.strerror or error}. {_remedy(root, error)}") from error
+
+
+def _remedy(root: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some space and give the command again, or choose another folder with --runs-dir."
+    if error.errno == errno.ENOENT and not root.exists():
+        return "It was removed while initbench was at work in it; what was in it is lost."
+    return "Choose another folder with --runs-dir."

@@ -17,13 +17,22 @@ class RunFiles:
     """The files of one run, in memory until a store keeps them: `contents`, by their names."""
 
     def __init__(self) -> None:
-        self._rows: list[bytes] = []
+        self._rows: list[bytes] = []  # of metrics.jsonl
         self._files: dict[str, bytes] = {}
 
     @property
     def contents(self) -> dict[str, bytes]:
         """The bytes of each file."""
-        return {"metrics.jsonl": b"".join(self._rows), **self._files}
+        return {"metrics.jsonl": self.rows, **self._files}
+
+    @property
+    def rows(self) -> bytes:
+        """All rows of metrics.jsonl so far."""
+        return b"".join(self._rows)
+
+    @rows.setter
+    def rows(self, rows: bytes) -> None:
+        self._rows = [rows]
 
     def row(self, phase: Phase, row: Record) -> None:
         """Append one row to metrics.jsonl."""
@@ -31,8 +40,8 @@ class RunFiles:
         self._rows.append(line.encode() + b"\n")
 
     def text(self, file: str, content: str) -> None:
-        """Add one text file."""
-        self._files[file] = content.encode()
+        r"""Add one text file; what UTF-8 does not have (a byte of a path that is no text) is written as \udcff."""
+        self._files[file] = content.encode(errors="backslashreplace")
 
     def json(self, file: str, content: dict[str, Any]) -> None:
         """Add one JSON file; raises ValueError for NaN and infinity, which JSON does not have."""

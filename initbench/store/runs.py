@@ -2,13 +2,16 @@
 
     runs/xavier_uniform-seed0-0f3c9a.../
         config.yaml          the resolved config
+        identity.json        what determines the run's numbers; its hash is the run's id
         environment.json     versions, processor, git state
         metrics.jsonl        a row per epoch, of the pre-training where there is one, and of the training; and the
                              signals where train.signals asks for them
         weights.safetensors  the final weights; of a failed run traceback.txt instead
         result.json          the RunResult; what `runs list` and a later `compare` read
+        SHA256SUMS           the checksums of the other files: `sha256sum -c SHA256SUMS`
 
 A run is written into a hidden folder and renamed when it is complete, so that a folder without a leading dot is whole.
+What is unfinished, claimed or being written is in hidden folders beside: unfinished.py, claims.py.
 """
 
 from __future__ import annotations
@@ -17,16 +20,17 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
+from initbench.checksums import CHECKSUMS, checksums
 from initbench.errors import StoreError
-from initbench.results import RunResult, SignalRow
-from initbench.store.disk import disk_errors
+from initbench.results import RunResult, SignalRow, UnfinishedTask
+from initbench.store.claims import ASIDE, Stay, stay
+from initbench.store.disk import disk_errors, write_flushed
 from initbench.store.reading import Broken, read_run, read_signals
+from initbench.store.unfinished import unfinished_tasks
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -50,19 +54,19 @@ class Store:
     def find_all(self, run_ids: Iterable[str]) -> dict[str, RunResult]:
         """Return those of the runs with these ids that are there, readable, and did not fail."""
         wanted = set(run_ids)
-        read = [read_run(path) for path in self._folders() if path.name[-16:] in wanted]
+        read = [read_run(path) for path in self.folders() if path.name[-16:] in wanted]
         runs = [run for run in read if isinstance(run, RunResult) and run.status != "failed"]
         return {run.run_id: run for run in runs if run.run_id in wanted}
 
     def runs(self) -> Iterator[RunResult | Broken]:
         """Yield every run, in the order of the folders' names; unreadable ones as Broken."""
-        for path in self._folders():
+        for path in self.folders():
             yield read_run(path)
 
     def match(self, text: str) -> list[RunResult | Broken]:
         """Return the runs whose folder is called `text` or whose id starts with it."""
         by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch("[0-9a-f]{4,16}", text) else None
-        return [read_run(path) for path in self._folders() if path.name == text or (by_id and by_id.search(path.name))]
+        return [read_run(path) for path in self.folders() if path.name == text or (by_id and by_id.search(path.name))]
 
     def signals(self, run: RunResult | Path) -> list[SignalRow]:
         """Return the signals that were recorded while a run (its result or its folder) was trained, epoch by epoch.
@@ -81,54 +85,64 @@ class Store:
         with disk_errors(self.root):
             shutil.rmtree(path)
 
-    def check_writable(self) -> None:
-        """Make the root folder and write to it once; raises StoreError now rather than after the training."""
-        with disk_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root) as probe:
-                probe.write(b"initbench" * 512)
+    @contextmanager
+    def stay(self) -> Iterator[Stay]:
+        """Stay in the folder, which is made if need be; raises StoreError where it cannot be written."""
+        with stay(self.root) as during:
+            for name in set(unfinished_tasks(self.root)) - set(self.unfinished()):
+                during.unfinished.remove(name)  # finished, but its process did not live to remove it
+            yield during
 
-    def keep(self, name: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
+    def unfinished(self) -> dict[str, UnfinishedTask]:
+        """Return what is unfinished, by the names of the tasks; not what is finished in the meantime."""
+        tasks = unfinished_tasks(self.root)
+        finished = self.find_all(run.run_id for task in tasks.values() for run in task.runs) if tasks else {}
+        return {name: task for name, task in tasks.items() if any(run.run_id not in finished for run in task.runs)}
+
+    def keep(self, name: str, result: RunResult, files: Mapping[str, bytes], during: Stay | None = None) -> RunResult:
         """Write the folder `name` of one run, whole or not at all, and return the result with its place.
 
-        Folders of the same run that are there already, whatever their name, give way to the new one. Raises ValueError
-        where the result holds NaN or infinity, which JSON does not have.
+        `during` is this process's stay in the folder, if it is to go on. Folders of the same run that are there
+        already, whatever their name, give way to the new one. Raises ValueError where the result holds NaN or infinity,
+        which JSON does not have.
         """
+        if during is None:
+            with self.stay() as during:
+                return self.keep(name, result, files, during)
         placed = result.model_copy(update={"run_dir": str(self.root / name)})
         text = json.dumps(placed.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+        contents = {**files, "result.json": text.encode()}
         with disk_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
+            written = during.scratch / name
             try:
-                for file, content in {**files, "result.json": text.encode()}.items():
-                    _write(partial / file, content)
-                self._put_in_place(partial, self.root / name, result.run_id)
+                written.mkdir()
+                for file, content in {**contents, CHECKSUMS: checksums(contents)}.items():
+                    write_flushed(written / file, content)
+                with during.turn():
+                    self._put_in_place(written, result.run_id)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(written, ignore_errors=True)
         return placed
 
-    def _put_in_place(self, partial: Path, final: Path, run_id: str) -> None:
-        """Rename `partial` to `final`, under a lock: other processes may be doing the same for the same run."""
-        partial.chmod(0o755)  # mkdtemp made it private
-        with FileLock(self.root / ".lock"):
-            for older in self._folders(run_id):
-                aside = partial.with_name(f"{partial.name}-{older.name}")
-                older.replace(aside)
-                shutil.rmtree(aside, ignore_errors=True)
-            partial.replace(final)
+    def _put_in_place(self, written: Path, run_id: str) -> None:
+        """Rename the folder; where this process dies between the renames, a later one puts the older folder back."""
+        aside: list[Path] = []
+        try:
+            for older in self.folders(run_id):
+                aside.append(older.rename(written.with_name(f"{ASIDE}{older.name}")))
+            written.rename(self.root / written.name)
+        except BaseException:
+            for older in aside:
+                older.rename(self.root / older.name.removeprefix(ASIDE))
+            raise
+        for older in aside:
+            shutil.rmtree(older, ignore_errors=True)
 
-    def _folders(self, run_id: str = "") -> list[Path]:
+    def folders(self, run_id: str = "") -> list[Path]:
         """Return the folders of runs, or of one run: by their names first, which asks the disk least."""
         with disk_errors(self.root):
             names = os.listdir(self.root) if self.root.exists() else []  # noqa: PTH208 # a path for each name costs more
             return sorted(filter(_looks_like_run, (self.root / name for name in names if name.endswith(run_id))))
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
 
 
 def _looks_like_run(path: Path) -> bool:

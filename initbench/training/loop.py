@@ -73,8 +73,9 @@ def train(
     `on_signals` gets what the network looks like before the first and after every `train.signals` epochs, and where it
     diverged. Numbers too small for a normal float32 count as 0.
 
-    `on_state` gets what training can go on from, after each epoch but the last, when all rows of that epoch are told.
-    With it as `start`, and the model as it was built, training goes on there with the same bits. Raises ValueError for
+    `on_state` gets what training can go on from, before the first epoch and after each but the last, when all rows of
+    that epoch are told.
+    With it as `start`, and the model as it was built, training goes on there with the same bits. Raises StateError for
     the state of another training, and DeviceError where the device has no products in the precision asked for.
     """
     device = dataset.train_labels.device
@@ -88,6 +89,8 @@ def train(
     ):
         if start is None:
             record(0)
+            if on_state:
+                on_state(trainee.state(0))
         else:
             restore(start, trainee.tensors(), [trainee.optimizer])
         for epoch in range(start.epoch + 1 if start else 1, config.train.epochs + 1):

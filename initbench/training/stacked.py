@@ -77,17 +77,18 @@ def train_stacked(
 
     `on_epoch` gets the replica's place among the models and each of its rows; the outcome of each is returned in that
     order, None for one that did not diverge, and the models have their trained weights. An epoch's `seconds` are the
-    wall time of all replicas' epoch divided by their number. `on_state` gets what the stack can go on from, after each
-    epoch but the last; with it as `start`, and the models as they were built, it does, with the same bits.
+    wall time of all replicas' epoch divided by their number. `on_state` gets what the stack can go on from, before the
+    first epoch and after each but the last; with it as `start`, and the models as they were built, it does, with the
+    same bits.
 
     The numbers are those of `train` up to rounding. What the weights of the other replicas are, and whether they
     diverge, changes no bit of them: one that diverged is computed along, unseen. How many others there are, and which
     place a replica has among them, may change the last bits, as torch's kernels cut a longer tensor elsewhere.
 
     The models are on the dataset's device or on the CPU. The configs may differ in seed, init and train.lr; raises
-    ValueError where anything else does, for signals, which are of one model, and for the state of another stack. Raises
-    DeviceError where the device has no products in the precision asked for. What vmap cannot map over raises:
-    `unstackable` asks beforehand.
+    ValueError where anything else does, for signals, which are of one model, and StateError for the state of another
+    stack. Raises DeviceError where the device has no products in the precision asked for. What vmap cannot map over
+    raises: `unstackable` asks beforehand.
     """
     _check(models, configs)
     device = dataset.train_labels.device
@@ -98,6 +99,8 @@ def train_stacked(
         stack = build_stack([models[place] for place in by_rate], dataset, [configs[place] for place in by_rate])
         if start:
             _restore(start, stack, models)
+        elif on_state:
+            on_state(_state(0, stack, models, ends))
         for epoch in range(start.epoch + 1 if start else 1, configs[0].train.epochs + 1):
             outcomes = dict(zip(by_rate, enumerate(_epoch(stack, epoch)), strict=True))
             for place, (replica, outcome) in sorted(outcomes.items()):

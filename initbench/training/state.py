@@ -30,6 +30,10 @@ class TrainingState:
     ended: Mapping[int, Divergence] = field(default_factory=dict)
 
 
+class StateError(ValueError):
+    """A state is not of this training."""
+
+
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers by name, each once; those too that a state_dict leaves out."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -53,13 +57,13 @@ def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 def restore(state: TrainingState, tensors: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
     """Give `tensors`, in place, and the optimizers the values of the state.
 
-    Raises ValueError where the state is of another training: one with other tensors, shapes or types.
+    Raises StateError where the state is of another training: one with other tensors, shapes or types.
     """
     for name, tensor in tensors.items():
         saved = state.tensors.get(name)
         if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:
             found = "none" if saved is None else f"{saved.dtype} {list(saved.shape)}"
-            raise ValueError(f"{name} should be {tensor.dtype} {list(tensor.shape)}, and is {found}")
+            raise StateError(f"{name} should be {tensor.dtype} {list(tensor.shape)}, and is {found}")
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(state.tensors[name])

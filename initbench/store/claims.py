@@ -1,0 +1,158 @@
+"""One process's stay in a runs folder: the runs that it claims, and room for what it is writing, while it lives.
+
+    runs/.claims/0f3c9a...       locked by the process that trains this run
+    runs/.tmp/7d41.../           what one process is writing, and 7d41....lock, locked as long as that process lives
+
+The locks are the operating system's (flock): they end with the process, however it ends. So whoever can lock what
+another one left behind knows that nobody needs it any more. `runs/.lock` is held where files come and go.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from initbench.errors import StoreError
+from initbench.store.disk import disk_errors
+from initbench.store.unfinished import FOLDER as UNFINISHED
+from initbench.store.unfinished import Unfinished
+
+CLAIMS, SCRATCH, TURN = ".claims", ".tmp", ".lock"
+PATIENCE_S = 60  # for the turn, which others hold for milliseconds
+POLL_S = 0.002  # how often it is asked for
+STAY = re.compile(r"[0-9a-f]{32}")
+ASIDE = "aside-"  # what a folder that gives way to another is called in the meantime
+
+
+class Stay:
+    """A stay in the runs folder `root`; made by `stay`. Not for several threads at once, but for `write`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.scratch = root / SCRATCH / uuid.uuid4().hex
+        self.unfinished = Unfinished(root, self.scratch)
+        self._claims: dict[str, FileLock] = {}
+
+    def claim(self, run_id: str) -> bool:
+        """Claim a run, so that no other process trains it; say whether nobody else has."""
+        with self.turn():
+            lock = _lock(self.root / CLAIMS / run_id)
+            if not _locked(lock):
+                return False
+        self._claims[run_id] = lock
+        return True
+
+    def release(self, run_id: str) -> None:
+        """Give a claim back."""
+        with self.turn():
+            lock = self._claims.pop(run_id)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have the turn to let files come and go, as one process at a time has."""
+        with disk_errors(self.root):
+            _check_folders(self.root)
+            try:
+                with _lock(self.root / TURN).acquire(PATIENCE_S, POLL_S):
+                    yield
+            except Timeout as error:
+                raise StoreError(
+                    f"runs folder {str(self.root)!r}: another process holds {TURN} for more than {PATIENCE_S} s."
+                    " Has it stopped?"
+                ) from error
+
+    def begin(self) -> FileLock:
+        """Make the folders, sweep what dead processes left, and return the lock that says that this one lives."""
+        with disk_errors(self.root):
+            for name in (CLAIMS, SCRATCH, UNFINISHED):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        with self.turn():
+            sweep(self.root)
+            alive = _lock(self.scratch.with_suffix(".lock"))
+            alive.acquire(blocking=False)
+            self.scratch.mkdir()
+            return alive
+
+    def end(self, alive: FileLock) -> None:
+        """Give all claims back and leave nothing behind, as far as the disk lets it."""
+        with suppress(StoreError):
+            for run_id in list(self._claims):
+                self.release(run_id)
+            with self.turn():
+                shutil.rmtree(self.scratch, ignore_errors=True)
+                Path(alive.lock_file).unlink(missing_ok=True)
+        for lock in (*self._claims.values(), alive):
+            lock.release()
+
+
+@contextmanager
+def stay(root: Path) -> Iterator[Stay]:
+    """Stay in the runs folder `root`, which is made if need be; raises StoreError where it cannot be written."""
+    one = Stay(root)
+    with ExitStack() as leaving:
+        alive = one.begin()
+        leaving.callback(one.end, alive)
+        with disk_errors(root):
+            probe = one.scratch / "probe"
+            probe.write_bytes(b"initbench" * 512)
+            probe.unlink()
+        yield one
+
+
+def sweep(root: Path) -> None:
+    """Remove what processes left that live no more; the turn is the caller's."""
+    for lock in (root / SCRATCH).glob("*.lock"):
+        if STAY.fullmatch(lock.stem) and _nobodys(lock):
+            _put_back(root, lock.with_suffix(""))
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
+    for claim in (root / CLAIMS).iterdir():
+        if _nobodys(claim):
+            claim.unlink(missing_ok=True)
+
+
+def _put_back(root: Path, scratch: Path) -> None:
+    """Put a run's folder back in place that a process moved aside for a new one, which it did not live to do."""
+    for aside in scratch.glob(f"{ASIDE}*") if scratch.is_dir() else ():
+        place = root / aside.name.removeprefix(ASIDE)
+        if not place.exists():
+            aside.rename(place)
+
+
+def _nobodys(file: Path) -> bool:
+    """Return whether nobody holds the lock on this file."""
+    lock = _lock(file)
+    with suppress(OSError):  # no file that can be locked: none of ours
+        if _locked(lock):
+            lock.release()
+            return True
+    return False
+
+
+def _lock(file: Path) -> FileLock:
+    return FileLock(file, thread_local=False)
+
+
+def _locked(lock: FileLock) -> bool:
+    """Lock it, if that can be done at once; say whether it could."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def _check_folders(root: Path) -> None:
+    """Raise StoreError where one of the hidden folders leads elsewhere, as in a runs folder of another's making."""
+    for name in (CLAIMS, SCRATCH, UNFINISHED):
+        if os.path.islink(root / name):  # noqa: PTH114 # a third of the time of Path.is_symlink
+            raise StoreError(f"{root / name} is a symbolic link, which is not followed. Remove it.")
