@@ -61,6 +61,7 @@ class Stay:
         """Have the turn to let files come and go, as one process at a time has."""
         with disk_errors(self.root):
             _check_folders(self.root)
+            os.stat(self.root / SCRATCH)  # noqa: PTH116 # filelock would make the folder anew that was removed
             try:
                 with _lock(self.root / TURN).acquire(PATIENCE_S, POLL_S):
                     yield
