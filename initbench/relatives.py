@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from initbench.results import RunResult
 from initbench.store import Store
 from initbench.store.opening import read_file
 from initbench.store.reading import read_run
+from initbench.store.strict_json import parse_json
 from initbench.work import Job
 
 MOST_TOLD = 3  # differences that are named
@@ -74,7 +74,7 @@ def _finished(jobs: Sequence[Job], store: Store) -> Iterator[tuple[str, list[str
 def _identity(folder: Path) -> Mapping[str, Any] | None:
     """Return the parts of a finished run's identity; None where they cannot be read."""
     try:
-        parts = json.loads(read_file(folder / "identity.json"))
+        parts = parse_json(read_file(folder / "identity.json"))
     except (OSError, ValueError, RecursionError):
         return None
     return parts if isinstance(parts, dict) else None

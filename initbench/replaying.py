@@ -14,6 +14,7 @@ from initbench.events import Emit
 from initbench.execution import How, Prepared, prepare
 from initbench.identity import changes, differences
 from initbench.provenance import Replayed, WeightDifference
+from initbench.report.compact import counted
 from initbench.results import Record, RunResult
 from initbench.schemes import parse
 from initbench.store.opening import read_file
@@ -145,7 +146,7 @@ def _different_rows(noun: str, rows: tuple[Record, ...], again: tuple[Record, ..
             if value != after[name]:
                 yield f"{noun} {number}, {name.replace('_', ' ')}: {value!r}, now {after[name]!r}"
     if len(rows) != len(again):
-        yield f"{len(rows)} {noun}s, now {len(again)}"
+        yield f"{counted(len(rows), noun)}, now {len(again)}"
 
 
 def _weight_difference(weights: Mapping[str, Tensor], again: Mapping[str, Tensor]) -> WeightDifference | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_settings import tiny
+from typer.testing import CliRunner
 
 import initbench
 from initbench import RunResult
 from initbench import identity as identities
+from initbench.cli.app import app
 from initbench.events import Emit, EpochDone, Event, Notice, Resumed, RunDone
 from initbench.store import Store
 from initbench.store.unfinished import FOLDER, unfinished_tasks
@@ -211,6 +214,19 @@ def test_a_finished_run_of_other_versions_is_not_reused_and_says_why(
     [told] = notices(events)
     assert f"the finished run {Path(finished.run_dir or '').name} is not reused" in told
     assert reason in told
+
+
+def test_runs_list_shows_what_is_unfinished_and_remove_forgets_it() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        initbench.run(settings(), emit=stop_after(3))
+    invoke = partial(CliRunner().invoke, app, env={"COLUMNS": "80"})
+    row = invoke(["runs", "list"]).stdout.splitlines()[-1]
+    assert row.split()[1:] == ["xavier_uniform", "-", "0", "3", "of", "6", "unfinished", "-"]
+    assert "unfinished" not in invoke(["runs", "list", "--format", "json"]).stdout
+    removed = invoke(["runs", "remove", row.split()[0]])
+    assert removed.stdout.startswith("removed the unfinished run xavier_uniform-seed0-")
+    assert invoke(["runs", "list"]).stdout == "no runs in runs\n"
+    assert invoke(["runs", "remove", row.split()[0]]).exit_code == 2
 
 
 def test_that_another_config_is_another_run_goes_without_saying() -> None:

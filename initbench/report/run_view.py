@@ -12,7 +12,7 @@ from rich.text import Text
 from initbench.report import cells
 from initbench.report.compact import counted
 from initbench.report.terminal import Line, stand_in_notice
-from initbench.results import EpochRow, PretrainingRow, RunResult
+from initbench.results import EpochRow, PretrainingRow, RunResult, UnfinishedTask, printable, shown
 
 
 def epoch_line(row: EpochRow, epochs: int) -> str:
@@ -29,7 +29,7 @@ def pretraining_line(row: PretrainingRow) -> str:
     """Return one aligned line, below 80 columns, for a pre-training epoch of one layer."""
     likelihood = row.pseudo_log_likelihood
     return (
-        f"pre-training {row.layer:<4} epoch {row.epoch:>2}  reconstr. error {row.reconstruction_error:.4f}"
+        f"pre-training {printable(row.layer):<4} epoch {row.epoch:>2}  reconstr. error {row.reconstruction_error:.4f}"
         + ("" if likelihood is None else f"  pseudo-log-l. {likelihood:.1f}")
         + f"  {row.seconds:4.1f} s"
     )
@@ -37,6 +37,7 @@ def pretraining_line(row: PretrainingRow) -> str:
 
 def run_view(result: RunResult) -> RenderableType:
     """Return what `runs show` shows of one run."""
+    result = shown(result)
     parts: list[RenderableType] = [*stand_in_notice(result.dataset), _facts(result)]
     if result.pretraining:
         parts += [Text(), pretraining_table(result)]
@@ -73,6 +74,7 @@ def pretraining_table(result: RunResult) -> Table:
 
 def outcome(result: RunResult) -> RenderableType:
     """Return how the run ended, in one line."""
+    result = shown(result)
     if result.status == "diverged":
         where = result.divergence
         at = f" in epoch {where.epoch}, step {where.step}" if where else ""
@@ -113,15 +115,25 @@ def _loss(loss: float) -> str:
     return f"{loss:.5g}" if loss < 1e5 else f"{loss:.1e}"
 
 
-def runs_table(results: Sequence[RunResult]) -> Table:
-    """Return a row for each run."""
+def runs_table(results: Sequence[RunResult], unfinished: Sequence[UnfinishedTask] = ()) -> Table:
+    """Return a row for each run: the finished ones, and then what is unfinished."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for heading in ("id", "scheme", "dataset"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for heading in ("seed", "epochs", "status", "test acc, %"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for result in results:
-        facts = str(result.seed), str(result.config.get("train", {}).get("epochs", cells.NOTHING)), result.status
+    for result in map(_listed, results):
+        epochs = Text(str(result.config.get("train", {}).get("epochs", cells.NOTHING)))
+        facts = str(result.seed), epochs, result.status
         names = Text(result.run_id[:8]), Text(result.scheme), Text(cells.dataset(result.dataset))
         table.add_row(*names, *facts, cells.percent(result.test_accuracy))
+    for task in map(shown, unfinished):
+        for run in task.runs:
+            names = Text(run.run_id[:8]), Text(run.scheme), Text(cells.NOTHING)
+            table.add_row(*names, str(run.seed), f"{task.epoch} of {task.epochs}", "unfinished", cells.NOTHING)
     return table
+
+
+def _listed(result: RunResult) -> RunResult:
+    """Return what the list shows of a run, harmless to show."""
+    return shown(result.model_copy(update={"pretraining": (), "history": ()}))

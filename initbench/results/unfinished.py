@@ -34,6 +34,6 @@ class UnfinishedTask(Record):
     epoch: int = Field(ge=0)
     epochs: int = Field(ge=1)
     steps: int = Field(ge=0)
-    ended: dict[int, Divergence] = {}
+    ended: dict[int, Divergence] = Field(default_factory=dict)
     resumed_after: tuple[int, ...] = ()
     runs: tuple[UnfinishedRun, ...] = Field(min_length=1)

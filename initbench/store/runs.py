@@ -30,9 +30,10 @@ from initbench.results import RunResult, SignalRow, UnfinishedTask
 from initbench.store.claims import ASIDE, Stay, stay
 from initbench.store.disk import disk_errors, write_flushed
 from initbench.store.reading import Broken, read_run, read_signals
-from initbench.store.unfinished import unfinished_tasks
+from initbench.store.unfinished import Unfinished, unfinished_tasks
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
+SHORTEST_ID = 4  # digits of an id that name a run
 
 
 def folder_name(label: str, seed: int, run_id: str) -> str:
@@ -65,7 +66,7 @@ class Store:
 
     def match(self, text: str) -> list[RunResult | Broken]:
         """Return the runs whose folder is called `text` or whose id starts with it."""
-        by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch("[0-9a-f]{4,16}", text) else None
+        by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch(f"[0-9a-f]{{{SHORTEST_ID},16}}", text) else None
         return [read_run(path) for path in self.folders() if path.name == text or (by_id and by_id.search(path.name))]
 
     def signals(self, run: RunResult | Path) -> list[SignalRow]:
@@ -98,6 +99,16 @@ class Store:
         tasks = unfinished_tasks(self.root)
         finished = self.find_all(run.run_id for task in tasks.values() for run in task.runs) if tasks else {}
         return {name: task for name, task in tasks.items() if any(run.run_id not in finished for run in task.runs)}
+
+    def match_unfinished(self, text: str) -> str | None:
+        """Return the name of the one unfinished task that is called `text` or whose id starts with it, if one is."""
+        named = re.compile(rf"{re.escape(text)}|.*-{re.escape(text)}[0-9a-f]*")
+        names = [name for name in unfinished_tasks(self.root) if len(text) >= SHORTEST_ID and named.fullmatch(name)]
+        return names[0] if len(names) == 1 else None
+
+    def remove_unfinished(self, name: str) -> None:
+        """Forget an unfinished task."""
+        Unfinished(self.root, self.root).remove(name)
 
     def keep(self, name: str, result: RunResult, files: Mapping[str, bytes], during: Stay | None = None) -> RunResult:
         """Write the folder `name` of one run, whole or not at all, and return the result with its place.
