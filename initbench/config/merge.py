@@ -19,6 +19,7 @@ import numbers
 from collections.abc import Iterable, Iterator, Mapping
 
 from initbench.config.errors import KeyPath, Place, Problem, Source, report, shorten, show
+from initbench.config.scalars import half_a_character
 from initbench.config.tree import MAX_DEPTH, MAX_NODES, Composed, Entry, Node
 from initbench.config.yaml_reader import compose
 from initbench.errors import SchemeError, did_you_mean
@@ -28,6 +29,7 @@ from initbench.schemes import SchemeSpec, parse
 DEFAULT_MODEL = "mlp"
 DEFAULT_SCHEME = "xavier_uniform"
 MAX_SCHEME_CHARACTERS = 200  # a scheme with all of its parameters takes about 50
+MAX_OVERRIDE_CHARACTERS = 1 << 16  # some systems take 128 KiB of arguments at most
 SECTIONS = ("model", "init", "data", "train", "inspect")
 WORDS = {"model": "name", "init": "scheme", "data": "name"}  # what a section written as one word sets
 INIT_KEYS = ("scheme", "bias", "layers")
@@ -54,7 +56,9 @@ def _tree(data: object, path: KeyPath, problems: list[Problem], nodes: Iterator[
         return _scalar(data, path, problems)
     entries: Entries = {}
     for key, item in data.items():
-        if isinstance(key, str):
+        if isinstance(key, str) and (message := half_a_character(key)):
+            problems.append(Problem(Place(), (*path, key), message))
+        elif isinstance(key, str):
             entries[key] = Entry(Place(), _tree(item, (*path, key), problems, nodes))
         else:
             problems.append(Problem(Place(), path, f"key {show(key)} is not a string."))
@@ -63,6 +67,9 @@ def _tree(data: object, path: KeyPath, problems: list[Problem], nodes: Iterator[
 
 def _scalar(value: object, path: KeyPath, problems: list[Problem]) -> Node:
     """Return the node of a scalar, numpy's numbers as Python's."""
+    if isinstance(value, str) and (wrong := half_a_character(value)):
+        problems.append(Problem(Place(), path, wrong))
+        return Node(None)
     if value is None or isinstance(value, (bool, int, float, str)):
         return Node(value)
     if isinstance(value, numbers.Real):
@@ -79,6 +86,11 @@ def override_tree(text: str, rank: int) -> Composed:
     path = tuple(part.strip() for part in name.split("."))
     if not equals or not all(path) or len(path) >= MAX_DEPTH:
         return Composed(None, [Problem(source.at(1, 1), (), "write KEY=VALUE, such as train.lr=0.01.")])
+    if len(text) > MAX_OVERRIDE_CHARACTERS:
+        message = f"{len(text)} characters; write {MAX_OVERRIDE_CHARACTERS} at most, or put it into the config file."
+        return Composed(None, [Problem(source.at(1, 1), (), message)])
+    if message := half_a_character(name):
+        return Composed(None, [Problem(source.at(1, 1), (), message)])
     composed = compose(value, source, path)
     if composed.root is None and composed.problems:
         return composed

@@ -14,6 +14,13 @@ _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def half_a_character(text: str) -> str:
+    """Return what is wrong with text that no file can hold, as the escape "\\ud800" makes it; "" if nothing is."""
+    found = _SURROGATE.search(text)
+    return f"text with {found[0]!r}, which is half of a character. Remove it." if found else ""
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from initbench.config.errors import KeyPath, Place, Problem, Source, show
-from initbench.config.scalars import plain_scalar
+from initbench.config.scalars import half_a_character, plain_scalar
 from initbench.config.tree import MAX_DEPTH, MAX_NODES, Composed, Entry, Node
 
 
@@ -139,7 +139,9 @@ class _Composer:
 
     def _scalar(self, event: Any, path: KeyPath) -> Any:
         if event.style is not None:  # quoted or a block
-            return event.value
+            if message := half_a_character(event.value):
+                self._problem(event, path, message)
+            return "" if message else event.value
         try:
             return plain_scalar(event.value)
         except OverflowError as error:
@@ -174,6 +176,6 @@ class _Composer:
             self._problem(event, path, "a key must be a plain name.")
         elif event.value == "<<" and event.style is None:
             self._problem(event, path, "merge keys ('<<') are not supported. Write the settings out.")
-        else:
+        elif not half_a_character(event.value):  # or else it is a problem already
             return event.value, place
         return None, place

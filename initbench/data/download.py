@@ -95,8 +95,9 @@ class Download:
         part = self.folder / f".{self.file.archive}.part"  # one name: the lock lets one process write it
         with closing(request(url, within_s=within_s, read_s=limits.read_s)) as reply:
             self.reach.reached = True
+            part.unlink(missing_ok=True)  # of a process that was killed; a link is not followed, a pipe not waited for
             try:
-                with part.open("wb") as out:
+                with part.open("xb") as out:
                     self._receive(reply, out)
                 part.replace(self.folder / self.file.archive)
             finally:

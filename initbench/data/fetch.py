@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from initbench.data.dataset import Notify, Progress, ignore
 from initbench.data.download import Download, Limits, Reach
 from initbench.data.roots import is_writable
-from initbench.data.stored import IdxFile, read_verified
+from initbench.data.stored import IdxFile, is_file, read_verified
 from initbench.errors import DataError
 
 LOCK_NAME = ".initbench.lock"
@@ -45,7 +45,8 @@ def fetch(
 
 def _make_folder(folder: Path) -> None:
     if not is_writable(folder):
-        raise DataError(f"cannot write to '{folder}': it is read-only")
+        reason = "it is not a folder" if folder.exists() and not folder.is_dir() else "it is read-only"
+        raise DataError(f"cannot write to '{folder}': {reason}")
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -103,8 +104,10 @@ Failure = tuple[str, int]  # the reason, and when it was noted in ns
 def _failure(folder: Path) -> Failure | None:
     """Return the reason that was noted last and when, None where the last download went well."""
     path = folder / FAILURE_NAME
+    if not is_file(path):  # a pipe would be waited for
+        return None
     try:
-        return path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
+        return path.read_text(encoding="utf-8", errors="replace"), path.stat().st_mtime_ns
     except FileNotFoundError:
         return None
 
@@ -117,6 +120,7 @@ def _failure_noted(folder: Path) -> Iterator[None]:
         yield
     except DataError as error:
         temporary = path.with_suffix(".part")
+        temporary.unlink(missing_ok=True)  # a link is not followed
         temporary.write_text(str(error), encoding="utf-8")
         temporary.replace(path)
         raise

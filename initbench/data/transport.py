@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from initbench.errors import DataError
 
 CHUNK_BYTES = 1 << 16
+SHOWN_CHARACTERS = 300  # of what a server says
 TRANSIENT_STATUS = {408, 429}  # request timeout, too many requests; and every 5xx
 TRANSIENT = (TimeoutError, ConnectionError, http.client.HTTPException, ssl.SSLEOFError)
 
@@ -55,7 +56,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if not is_safe(newurl) or (req.type == "https" and urlsplit(newurl).scheme != "https"):
             fp.close()
-            raise TransferError(f"redirected to {newurl}, which is not https", again=False)
+            raise TransferError(f"redirected to {_plain(newurl)}, which is not https", again=False)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -139,7 +140,7 @@ def explain(error: BaseException) -> TransferError:
     """Return the TransferError that says in a few words what `error` means."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
-        return TransferError(f"HTTP {error.code} {error.reason}", again=is_transient(error.code))
+        return TransferError(f"HTTP {error.code} {_plain(str(error.reason))}", again=is_transient(error.code))
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
         return explain(error.reason)
     again = isinstance(error, TRANSIENT) and not isinstance(error, ConnectionRefusedError)
@@ -152,4 +153,10 @@ def is_transient(status: int) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    return " ".join((str(error) or type(error).__name__).split())
+    return _plain(str(error) or type(error).__name__)
+
+
+def _plain(text: str) -> str:
+    """Return what a server sent as one short line: it may be long, have line breaks or steer a terminal."""
+    line = " ".join(text[:SHOWN_CHARACTERS].split())
+    return "".join(c if c.isprintable() else "?" for c in line)

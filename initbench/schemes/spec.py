@@ -14,6 +14,9 @@ from initbench.errors import SchemeError, UsageError, unknown
 from initbench.schemes.catalogue import Distribution, Scheme, schemes, value_text
 from initbench.schemes.gains import resolve_gain
 
+_KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a word"}
+_BOUNDS = {"exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most"}
+
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 
@@ -129,9 +132,20 @@ def _value(scheme: Scheme, key: str, text: str) -> Any:
     where = f"scheme {scheme.name!r}: {key}={text}"
     try:
         value = scheme.parameters[key].adapter.validate_python(text)
-    except ValidationError as error:
+    except ValidationError:
         hint = " Separate parameters with ':'." if "," in text else ""
-        raise SchemeError(f"{where}: {'; or '.join(e['msg'] for e in error.errors())}.{hint}") from None
+        allowed = _allowed(scheme.parameters[key].adapter.json_schema())
+        raise SchemeError(f"{where}: allowed is {allowed}.{hint}") from None
     if isinstance(value, float) and not abs(value) <= FLOAT32_MAX:
         raise SchemeError(f"{where}: not a finite number that float32 can hold.")
     return value
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """Return in words what a parameter's JSON schema allows: "a number above 0 and at most 1 or auto"."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(option) for option in schema["anyOf"])
+    if choices := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return ", ".join(map(str, choices))
+    bounds = " and ".join(f"{word} {schema[bound]:g}" for bound, word in _BOUNDS.items() if bound in schema)
+    return f"{_KINDS.get(schema.get('type', ''), 'another value')} {bounds}".rstrip()

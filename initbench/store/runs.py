@@ -66,8 +66,12 @@ class Store:
 
     def match(self, text: str) -> list[RunResult | Broken]:
         """Return the runs whose folder is called `text` or whose id starts with it."""
-        by_id = re.compile(rf"-{re.escape(text)}[0-9a-f]*$") if re.fullmatch(f"[0-9a-f]{{{SHORTEST_ID},16}}", text) else None
-        return [read_run(path) for path in self.folders() if path.name == text or (by_id and by_id.search(path.name))]
+        is_id = re.fullmatch(f"[0-9a-f]{{{SHORTEST_ID},16}}", text) is not None
+        return [
+            read_run(path)
+            for path in self.folders()
+            if path.name == text or (is_id and path.name[-16:].startswith(text))
+        ]
 
     def signals(self, run: RunResult | Path) -> list[SignalRow]:
         """Return the signals that were recorded while a run (its result or its folder) was trained, epoch by epoch.

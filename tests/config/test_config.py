@@ -651,3 +651,28 @@ def test_wrong_layers_are_one_line(layers: str, message: str) -> None:
         load_config(None, [f"init.layers={layers}"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"name": "\ud800"}, "name: text with '\\ud800', which is half of a character. Remove it."),
+        ({"init": {"layers": {"\udfff": "he"}}}, "text with '\\udfff', which is half of a character. Remove it."),
+    ],
+)
+def test_text_that_no_file_can_hold_is_refused(data: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config(data)
+    assert str(caught.value).endswith(message)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("init.layers.\udcff=he", "--set init.layers.\\udcff=he: text with '\\udcff', which is half of a character."),
+        ("name=" + "x" * 70_000, "70005 characters; write 65536 at most, or put it into the config file."),
+    ],
+)
+def test_overrides_that_no_terminal_sends(override: str, message: str) -> None:
+    assert message in _complaint(None, override)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from data_mirror import REAL_ROOT, Handler, Mirror, Server, Tiny, images_idx, labels_idx
+from data_mirror import REAL_ROOT, Mirror, Tiny, running_mirrors, tiny_dataset
 
 from initbench.data import datasets
-from initbench.data.idx_family import NAMES, IdxFamily, idx_files
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +29,7 @@ def real_root() -> Path:
 
 @pytest.fixture
 def tiny() -> Tiny:
-    contents = (images_idx(40), labels_idx(40), images_idx(20), labels_idx(20))
-    raw = dict(zip(NAMES, contents, strict=True))
-    archives = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in raw.items()}
-    md5 = [hashlib.md5(data).hexdigest() for data in archives.values()]  # noqa: S324 - what the family publishes
-    sha256 = [hashlib.sha256(data).hexdigest() for data in raw.values()]
-    return Tiny(IdxFamily("MNIST", idx_files(md5, sha256)), raw, archives)
+    return tiny_dataset()
 
 
 @pytest.fixture
@@ -51,21 +42,8 @@ def tiny_as_mnist(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny:
 @pytest.fixture
 def serve() -> Iterator[Callable[[dict[str, bytes]], Mirror]]:
     """Start loopback mirrors with the given files; all stop at the end of the test."""
-    running: list[tuple[Mirror, Server]] = []
-
-    def start(files: dict[str, bytes]) -> Mirror:
-        mirror = Mirror(files)
-        server = Server(("127.0.0.1", 0), type("MirrorHandler", (Handler,), {"mirror": mirror}))
-        mirror.url = f"http://127.0.0.1:{server.server_address[1]}/files/"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        running.append((mirror, server))
-        return mirror
-
-    yield start
-    for mirror, server in running:
-        mirror.stop.set()
-        server.shutdown()
-        server.server_close()
+    with running_mirrors() as start:
+        yield start
 
 
 @pytest.fixture

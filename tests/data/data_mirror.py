@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from initbench.data.idx_family import IdxFamily
+from initbench.data.idx_family import NAMES, IdxFamily, idx_files
 
 PROJECT = Path(__file__).parents[2]
 # read at import: a fixture hides the variable from the tests
@@ -50,6 +53,15 @@ def labels_idx(count: int) -> bytes:
     return struct.pack(">II", 0x801, count) + bytes(i % 10 for i in range(count))
 
 
+def tiny_dataset() -> Tiny:
+    contents = (images_idx(40), labels_idx(40), images_idx(20), labels_idx(20))
+    raw = dict(zip(NAMES, contents, strict=True))
+    archives = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in raw.items()}
+    md5 = [hashlib.md5(data).hexdigest() for data in archives.values()]  # noqa: S324 - what the family publishes
+    sha256 = [hashlib.sha256(data).hexdigest() for data in raw.values()]
+    return Tiny(IdxFamily("MNIST", idx_files(md5, sha256)), raw, archives)
+
+
 @dataclass
 class Mirror:
     """A loopback HTTP server. `plan[file]` is what each request for it gets in turn; the last one goes on."""
@@ -78,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.mirror.files.get(name, b"")
         if step.isdecimal():
             self.send_error(int(step))
+        elif step.startswith("says "):
+            self.send_response(403, step.removeprefix("says "))
+            self.end_headers()
         elif step.startswith("redirect "):
             self.send_response(302)
             self.send_header("Location", step.removeprefix("redirect ") + name)
@@ -105,6 +120,33 @@ class Handler(BaseHTTPRequestHandler):
     def send_flipped(self, body: bytes) -> None:
         middle = len(body) // 2
         self.send_good(body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :])
+
+    def send_shorter(self, body: bytes) -> None:
+        self.send_good(body[:-1])
+
+    def send_longer(self, body: bytes) -> None:
+        self.send_good(body + b"\0")
+
+    def send_other(self, body: bytes) -> None:
+        self.send_good(next(other for other in self.mirror.files.values() if other != body))
+
+    def send_html(self, body: bytes) -> None:
+        self.send_good(b"<html><body>Please log in to this network.</body></html>")
+
+    def send_bomb(self, body: bytes) -> None:
+        self.send_good(gzip.compress(bytes(1 << 22), mtime=0))
+
+    def send_endless(self, body: bytes) -> None:
+        self.send_response(200)  # without a length: the body ends with the connection
+        self.end_headers()
+        while not self.mirror.stop.is_set():
+            try:
+                self.wfile.write(bytes(1 << 16))
+            except OSError:
+                return
+
+    def send_huge(self, body: bytes) -> None:
+        self.start(1 << 60)
 
     def send_hang(self, body: bytes) -> None:
         self.mirror.stop.wait(30)
@@ -140,3 +182,25 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         pass  # a client that gave up is what some tests are about
+
+
+@contextmanager
+def running_mirrors() -> Iterator[Callable[[dict[str, bytes]], Mirror]]:
+    """Give what starts a loopback mirror with the given files; all stop at the end."""
+    running: list[tuple[Mirror, Server]] = []
+
+    def start(files: dict[str, bytes]) -> Mirror:
+        mirror = Mirror(files)
+        server = Server(("127.0.0.1", 0), type("MirrorHandler", (Handler,), {"mirror": mirror}))
+        mirror.url = f"http://127.0.0.1:{server.server_address[1]}/files/"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        running.append((mirror, server))
+        return mirror
+
+    try:
+        yield start
+    finally:
+        for mirror, server in running:
+            mirror.stop.set()
+            server.shutdown()
+            server.server_close()

@@ -71,6 +71,34 @@ def test_lasting_fault_is_named_and_leaves_nothing_behind(
     assert {p.name for p in (tmp_path / "raw").iterdir()} == {LOCK_NAME, FAILURE_NAME}
 
 
+def test_what_a_server_says_is_one_short_line_that_steers_no_terminal(
+    tiny: Tiny, mirror: Mirror, tmp_path: Path
+) -> None:
+    mirror.behave("says \x1b[31mred\x1b]0;title\x07" + "x" * 1_000)
+    with pytest.raises(DataError, match=r"HTTP 403 \?\[31mred\?\]0;title\?x+\)$") as caught:
+        get(tiny, tmp_path, mirror.url)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+@pytest.mark.parametrize("name", [".train-images-idx3-ubyte.gz.part", FAILURE_NAME, ".initbench.part"])
+def test_what_lies_where_a_download_writes_is_neither_waited_for_nor_written_through(
+    kind: str, name: str, tiny: Tiny, mirror: Mirror, tmp_path: Path
+) -> None:
+    folder, precious = tmp_path / "raw", tmp_path / "precious"
+    folder.mkdir()
+    precious.write_text("precious")
+    {"pipe": os.mkfifo, "link": lambda at: at.symlink_to(precious), "folder": Path.mkdir}[kind](folder / name)
+    mirror.behave("403" if "train" not in name else "good")
+    try:
+        get(tiny, folder, mirror.url)
+    except DataError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - it may as well succeed
+    assert precious.read_text() == "precious"
+    assert not (folder / "train-images-idx3-ubyte.gz").is_symlink()
+
+
 @pytest.mark.parametrize("fault", ["403", "404", "flipped", "503", "truncated", "reset", "hang"])
 def test_next_mirror_takes_over_and_is_asked_first_from_then_on(
     fault: str, tiny: Tiny, mirror: Mirror, serve: Callable[[dict[str, bytes]], Mirror], tmp_path: Path

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import torch
 from data_mirror import Tiny, images_idx, labels_idx
 
-from initbench.data import Images, load
+from initbench.data import Images, load, stored
 from initbench.data.idx import shape_of, to_tensor
 from initbench.data.idx_family import NAMES, IdxFamily, idx_files
 from initbench.errors import DataError
@@ -183,3 +185,31 @@ def test_an_archive_with_the_right_md5_must_still_unpack_to_the_published_bytes(
     forged = replace(tiny.family, files=(replace(first, sha256="0" * 64), *others))
     with pytest.raises(DataError, match="unpacks to bytes with SHA-256"):
         forged.read([tmp_path])
+
+
+def test_an_archive_is_not_unpacked_beyond_the_size_of_any_such_file(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even one that has the published MD5, for which files with other contents can be made."""
+    bomb = gzip.compress(bytes(1 << 24), mtime=0)  # 16 MiB in 16 KiB
+    first, *others = tiny.family.files
+    folder = tiny.put_archives(tmp_path)
+    (folder / first.archive).write_bytes(bomb)
+    monkeypatch.setattr(stored, "MAX_BYTES", 1 << 20)
+    md5 = hashlib.md5(bomb).hexdigest()  # noqa: S324 - what the family publishes
+    family = replace(tiny.family, files=(replace(first, md5=md5, sha256=None), *others))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="unpacks to more than 1048576 bytes"):
+            family.read([tmp_path])
+        assert tracemalloc.get_traced_memory()[1] < 1 << 23  # bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_check_says_what_lies_in_a_files_place(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tiny.put_archives(tmp_path)
+    os.mkfifo(folder / NAMES[0])
+    (folder / NAMES[1]).mkdir()
+    problems = {row.path.name: row.problem for row in tiny.family.check([tmp_path]) if row.status == "bad"}
+    assert problems == {NAMES[0]: "a pipe or a device, not a file", NAMES[1]: "a folder, not a file"}
