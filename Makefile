@@ -25,7 +25,7 @@ tests: $(VENV)/installed-dev
 	$(BIN)/pytest -n 2
 
 reliability: $(VENV)/installed-dev
-	$(BIN)/pytest -n 2 --full tests/reliability
+	$(BIN)/python benchmarks/readme_reliability.py
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/throughput.py
