@@ -62,8 +62,7 @@ class OnRay:
     ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
         """Do the tasks; raises InitbenchError where the cluster cannot be had, or is lost."""
         waiting = iter(tasks)
-        ahead = list(islice(waiting, 1))
-        if not ahead:
+        if not (ahead := list(islice(waiting, 1))):
             return
         with connected(self.workers, self.address):
             flight: _Flight[TaskT] = _Flight(chain(ahead, waiting), work, shared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing.connection import wait
 from typing import Any, Generic
 
@@ -39,11 +40,13 @@ class Processes:
         self, tasks: Iterable[TaskT], work: Work[TaskT, SharedT, ResultT], shared: SharedT, emit: Emit
     ) -> Generator[tuple[TaskT, ResultT | Lost], None, None]:
         """Do the tasks on the workers; raises InitbenchError where none of them can be started."""
+        waiting = iter(tasks)
+        if not (ahead := list(islice(waiting, 1))):
+            return
         with share((work, shared)) as given:
-            crew: _Crew[TaskT, ResultT] = _Crew(tasks, given, emit)
+            crew: _Crew[TaskT, ResultT] = _Crew(chain(ahead, waiting), given, emit)
             try:
-                if crew.unfinished:
-                    crew.hire(self.workers)
+                crew.hire(self.workers)
                 while crew.unfinished:
                     crew.listen()
                     while crew.done:
