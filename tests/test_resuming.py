@@ -183,6 +183,7 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], dict[str, Any]], str]] =
         lambda patch: patch.setattr(identities, "package_revision", lambda: "edited") or {},
         "initbench's own code has changed",
     ),
+    "schema": (lambda patch: patch.setattr(identities, "SCHEMA_VERSION", 2) or {}, "the schema of results 1, now 2"),
     "dataset": (lambda patch: {"data": {**tiny()["data"], "limit": 150}}, "other bytes of dataset digits"),
 }
 
