@@ -44,5 +44,21 @@ def parse_checksums(content: bytes) -> dict[str, str]:
     return found
 
 
+def mismatch(files: Mapping[str, bytes]) -> str:
+    """Return what of `files`, by their names, is not as SHA256SUMS among them says; "" where all is, or that is not."""
+    if CHECKSUMS not in files:
+        return ""
+    try:
+        listed = parse_checksums(files[CHECKSUMS])
+    except ValueError as error:
+        return f"{CHECKSUMS}: {error}"
+    for name, expected in sorted(listed.items()):
+        if name not in files:
+            return f"{name} is missing"
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            return f"{name} has changed: its checksum is another one"
+    return ""
+
+
 def _unescape(name: bytes) -> bytes:
     return re.sub(rb"\\[\\nr]", lambda found: _UNESCAPED[found[0]], name)

@@ -83,7 +83,8 @@ def prepare(configs: Mapping[str, Sequence[Config]], how: How) -> Prepared:
         )
     jobs = _block(planned.jobs, *how.shard) if how.shard else planned.jobs
     store = Store(Path(how.runs_dir)) if how.runs_dir else None
-    stored = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}
+    found = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}
+    stored = {job.run_id: found[job.run_id] for job in jobs if job.run_id in found and job.describes(found[job.run_id])}
     return Prepared(planned, jobs, stored, store, how)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from initbench.checksums import mismatch
 from initbench.errors import StoreError, UsageError
 from initbench.results import RunResult
 from initbench.store import Broken, Store
@@ -58,6 +59,8 @@ def merge(sources: Sequence[Path], store: Store) -> Merged:
                 differing.append(Differing(Path(mine.run_dir or ""), folder))
         elif isinstance(files := read_run_files(folder), Broken):
             broken.append(files)
+        elif damage := mismatch(files):
+            broken.append(Broken(folder, damage))
         else:
             here[run.run_id] = copied[run.run_id] = store.keep(folder.name, run, files)
     return Merged(tuple(copied.values()), present, tuple(differing), tuple(broken))

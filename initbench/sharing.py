@@ -37,7 +37,8 @@ class Sharing:
         """Claim a run; say whether it is this process's to train."""
         if not self._stay.claim(job.run_id):
             return False
-        if self._fresh or (result := self._store.find(job.run_id)) is None:
+        result = None if self._fresh else self._store.find(job.run_id)
+        if result is None or not job.describes(result):
             return True
         self._stay.release(job.run_id)
         self._found.append((self._left.pop(job.run_id), result))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,15 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INITBENCH_MIRROR", "http://127.0.0.1:9/closed/")
 
 
+@pytest.fixture(autouse=True)
+def signals_kept() -> Iterator[None]:
+    """Leave Ctrl-C to pytest: the program, called by a test, takes SIGINT and SIGTERM for itself and keeps them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def mnist_root() -> Path:
     """The folder with the real MNIST, in torchvision's layout; skips where INITBENCH_DATA does not name one."""
@@ -34,6 +45,15 @@ def mnist_root() -> Path:
     if root is None or not (root / "MNIST" / "raw").is_dir():
         pytest.skip("needs the real MNIST: set INITBENCH_DATA to a folder in torchvision's layout that has it")
     return root.resolve()
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork worker processes from one that has imported torch, for tests that are not about how they start."""
+    from reliability.processes import start_server
+
+    start_server()
+    monkeypatch.setattr("initbench.execute.workers._SPAWN", multiprocessing.get_context("forkserver"))
 
 
 @pytest.fixture(scope="session")

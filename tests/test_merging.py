@@ -168,7 +168,7 @@ def test_a_broken_folder_is_reported_and_skipped(tmp_path: Path, spoil: Callable
     [broken] = merged.broken
     assert broken.path.parent == tmp_path / "a"
     assert broken.reason.startswith(reason)
-    kept = [path.name for path in (tmp_path / "runs").iterdir() if path.name != ".lock"]
+    kept = [path.name for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")]
     assert kept == [folder_name("he", 1, f"{1:016x}")]
 
 

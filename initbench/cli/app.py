@@ -62,7 +62,8 @@ def main() -> None:
             app()
         except InitbenchError as error:
             # a config's problems begin with file:line:column, which editors find by
-            typer.secho(str(error) if isinstance(error, ConfigError) else f"error: {error}", fg="red", err=True)
+            text = str(error) if isinstance(error, ConfigError) else f"error: {error}"
+            typer.secho(_harmless(text), fg="red", err=True)
             sys.exit(error.exit_code)
         except SystemExit as end:
             if end.code in interrupts.CODES:
@@ -74,3 +75,10 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
             typer.secho(f"error: the output cannot be written: {error.strerror}.", fg="red", err=True)
             sys.exit(1)
+
+
+def _harmless(text: str) -> str:
+    """Return the lines of an error without what steers a terminal: names of others' making may be in it."""
+    from initbench.results import printable
+
+    return "\n".join(map(printable, text.split("\n")))

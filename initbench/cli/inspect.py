@@ -187,9 +187,9 @@ def _print(view: RenderableType, out: Path | None) -> None:
         return
     import io
 
-    from rich.console import Console
+    from initbench.report.page import Page
 
-    page = Console(file=io.StringIO(), width=FILE_WIDTH, highlight=False, color_system=None)
+    page = Page(file=io.StringIO(), width=FILE_WIDTH, highlight=False, color_system=None)
     page.print(view)
     write(out, page.file.getvalue())  # type: ignore[attr-defined] # it is a StringIO
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -19,12 +19,15 @@ SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides (ECMA-48's DECTCEM, as 
 @contextmanager
 def obeyed() -> Iterator[None]:
     """End the program at once on a signal: while libraries are imported, some of them swallow exceptions."""
-    before = {number: signal.signal(number, _end_with_hint) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, _end_with_hint)
+    signal.signal(signal.SIGTERM, _end_with_hint)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with suppress(OSError, ValueError):  # whoever read it is gone
+            sys.stdout.flush()  # from here on there is nothing left to clean up
+        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGTERM, _end)
 
 
 def clean_up_first() -> None:

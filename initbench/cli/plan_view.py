@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,8 @@ from initbench.environment import cpu_model
 from initbench.events import Planned
 from initbench.report import cells
 from initbench.report.compact import counted
+from initbench.report.page import Page
+from initbench.results import document as json_document
 
 
 def stand_in_panel(event: Planned) -> Panel:
@@ -38,7 +39,7 @@ def plan_view(event: Planned) -> RenderableType:
 def plan_text(event: Planned) -> str:
     """Return the whole plan as plain text, as wide as this terminal."""
     written = io.StringIO()
-    Console(file=written, color_system=None, highlight=False).print(plan_view(event))
+    Page(file=written, color_system=None, highlight=False).print(plan_view(event))
     return written.getvalue()
 
 
@@ -144,4 +145,4 @@ def plan_document(event: Planned) -> str:
         "dataset": event.dataset.model_dump(mode="json"),
         "config": event.config,
     }
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_document(document)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from initbench.report.compact import counted
 from initbench.results import RunResult
+from initbench.results import document as json_document
 
 
 def shard_text(shard: tuple[int, int], runs: Sequence[RunResult], runs_dir: Path) -> str:
@@ -27,4 +27,4 @@ def shard_text(shard: tuple[int, int], runs: Sequence[RunResult], runs_dir: Path
 def shard_document(shard: tuple[int, int], runs: Sequence[RunResult], runs_dir: Path) -> str:
     """Return the shard as one strict JSON document, a newline at its end."""
     document = {"shard": shard, "runs_dir": str(runs_dir), "runs": [run.model_dump(mode="json") for run in runs]}
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_document(document)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from initbench.report import exporter
 from initbench.results import Comparison, RunResult
+from initbench.results import document as json_document
 
 
 @exporter("json")
@@ -15,5 +14,5 @@ def as_json(comparison: Comparison) -> str:
 
 
 def document(record: RunResult | Comparison) -> str:
-    """Return `record` as JSON: indent 2, no NaN, a newline at the end. Its schema is shipped in report/schema."""
-    return json.dumps(record.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    """Return `record` as one strict JSON document, whose schema is shipped in report/schema."""
+    return json_document(record.model_dump(mode="json"))

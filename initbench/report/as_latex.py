@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from initbench.report import cells, exporter
-from initbench.results import Comparison
+from initbench.results import Comparison, printable
 
 _ESCAPES = str.maketrans(
     {
@@ -46,7 +46,7 @@ def as_latex(comparison: Comparison) -> str:
 
 def escape(text: str) -> str:
     """Return `text` so that LaTeX sets it as it is, on one line."""
-    return " ".join(text.split()).translate(_ESCAPES)
+    return " ".join(printable(text).split()).translate(_ESCAPES)
 
 
 def _row(texts: list[str]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
 from initbench.report import exporter
+from initbench.report.page import Page
 from initbench.report.terminal import comparison_view
 from initbench.results import Comparison
 
@@ -16,6 +15,6 @@ WIDTH = 120
 @exporter("table")
 def as_table(comparison: Comparison) -> str:
     """Return the table, the verdicts and the warnings without colours."""
-    page = Console(file=io.StringIO(), record=True, width=WIDTH, highlight=False)
+    page = Page(file=io.StringIO(), record=True, width=WIDTH, highlight=False)
     page.print(comparison_view(comparison))
     return page.export_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Mapping
 
 from rich import box
@@ -10,10 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from initbench.results import document, printable
 from initbench.schemes import Scheme, SchemeSpec, schemes
 from initbench.schemes.catalogue import value_text
 
 DEFAULT_ACTIVATION = "relu"
+BORDER = r"\|"  # what is none, in a cell of a Markdown table
 DEFAULT_LAYERS = {"fc1": (256, 784), "fc2": (256, 256), "out": (10, 256)}  # of the default model, 784-256-256-10
 FITS = {
     (2, 3, 4, 5): "any layer",
@@ -89,16 +91,25 @@ def _markdown_table(kind: str, members: list[Scheme]) -> str:
     head = f"| {kind} | formula | good for | {'needs | ' if looks_at_data else ''}source |"
     rows = [head, "|---" * (head.count("|") - 1) + "|"]
     for scheme in members:
-        names = "<br>".join(f"`{name}`" for name in (scheme.name, *schemes.aliases_of(scheme.name)))
+        names = "<br>".join(_code(name) for name in (scheme.name, *schemes.aliases_of(scheme.name)))
         needs = [scheme.needs] if looks_at_data else []
-        texts = [text.replace("|", "\\|") for text in (scheme.formula, scheme.good_for, *needs, scheme.source)]
+        texts = [_markdown(text) for text in (scheme.formula, scheme.good_for, *needs, scheme.source)]
         rows.append(f"| {' | '.join([names, *texts])} |")
     return "\n".join(rows)
 
 
+def _code(name: str) -> str:
+    """Return a name as a span of code within a table's cell."""
+    return f"`{printable(name).replace('`', chr(39)).replace('|', BORDER)}`"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"<(?=[a-zA-Z/!?])", r"\\<", printable(text)).replace("|", BORDER)
+
+
 def catalogue_json() -> str:
     """Return the catalogue as one JSON document: a list of schemes."""
-    return json.dumps([_facts(scheme) for members in catalogue().values() for scheme in members], indent=2) + "\n"
+    return document([_facts(scheme) for members in catalogue().values() for scheme in members])
 
 
 def _facts(scheme: Scheme) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from initbench.conformance import DEFINED, Checked, Finding
 from initbench.report.terminal import Line, SchemeName
+from initbench.results import document as json_document
 
 VERDICTS: dict[bool | None, tuple[str, str]] = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("", "dim")}
 NOTE = "Lines without a verdict are for information: nothing is claimed there."
@@ -50,7 +50,7 @@ def document(checked: Sequence[Checked]) -> str:
         }
         for one in checked
     ]
-    return json.dumps({"schemes": schemes}, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_document({"schemes": schemes})
 
 
 def _failures(one: Checked) -> RenderableType:

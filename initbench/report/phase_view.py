@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase, digits
@@ -18,7 +17,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from initbench.report.as_csv import cell
 from initbench.report.terminal import Line, SchemeName
+from initbench.results import document
 
 if TYPE_CHECKING:
     from initbench.mean_field import Critical, PhaseDiagram, PhasePoint
@@ -87,7 +88,7 @@ def phase_document(diagram: PhaseDiagram, points: Points | None = None) -> str:
             for name, point in named.items()
         ],
     }
-    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return document(content)
 
 
 def phase_csv(diagram: PhaseDiagram, points: Points | None = None) -> str:
@@ -102,7 +103,7 @@ def phase_csv(diagram: PhaseDiagram, points: Points | None = None) -> str:
         for sigma_w, q, chi, scale in zip(diagram.sigma_w.tolist(), *rows, strict=True):
             writer.writerow((sigma_b, sigma_w, q, chi, scale, phase_of(chi), ""))
     for name, point in _located(diagram.activation, points or {}).items():
-        writer.writerow((point.sigma_b, point.sigma_w, point.q, point.chi1, point.depth_scale, point.phase, name))
+        writer.writerow((point.sigma_b, point.sigma_w, point.q, point.chi1, point.depth_scale, point.phase, cell(name)))
     return text.getvalue()
 
 

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from initbench.results import Inspection, SignalReport
+from initbench.report.as_csv import cell
+from initbench.results import Inspection, SignalReport, document
 
 HEADER = ("scheme", "part", "name", "quantity", "index", "value")
 PERCENTS = (5, 25, 50, 75, 95)  # of Spectrum.percentiles: their index
@@ -18,7 +19,7 @@ Row = tuple[str, str, str, str, int | str, str]
 
 def inspection_document(inspection: Inspection) -> str:
     """Return the JSON that schema/inspect-v1.json describes: indent 2, no NaN, a newline at the end."""
-    return json.dumps(inspection.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return document(inspection.model_dump(mode="json"))
 
 
 def inspection_csv(inspection: Inspection) -> str:
@@ -26,7 +27,8 @@ def inspection_csv(inspection: Inspection) -> str:
 
     `part` is layer, weight, network, theory or verdict; `name` the layer's or the weight's. A quantity within another
     is written histogram.counts; `index` is a position, from 0 (of jacobian.percentiles: the percent). Floats have all
-    their digits, so that they read back the same; what is None is empty. A report without theory has no theory rows.
+    their digits, so that they read back the same; what is None is empty; texts are `cell`s. A report without theory
+    has no theory rows.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -49,10 +51,10 @@ def _rows(inspection: Inspection, report: SignalReport) -> Iterator[Row]:
     ]
     for part, name, record in parts:
         for quantity, index, value in _values(record):
-            yield report.scheme or "", part, name, quantity, index, value
+            yield cell(report.scheme or ""), part, cell(name), quantity, index, value
     for index, verdict in enumerate(report.verdicts):
-        yield report.scheme or "", "verdict", "", "kind", index, verdict.kind
-        yield report.scheme or "", "verdict", "", "text", index, verdict.text
+        yield cell(report.scheme or ""), "verdict", "", "kind", index, verdict.kind
+        yield cell(report.scheme or ""), "verdict", "", "text", index, cell(verdict.text)
 
 
 def _values(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, int | str, str]]:
@@ -68,7 +70,7 @@ def _values(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, int
 
 
 def _text(value: object) -> str:
-    """Return a value as JSON writes it, text without quotes, nothing for None."""
+    """Return a value as JSON writes it, text without quotes and as a `cell`, nothing for None."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+    return cell(value) if isinstance(value, str) else json.dumps(value, allow_nan=False)

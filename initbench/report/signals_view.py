@@ -17,7 +17,7 @@ from initbench.report.signal_legend import legend
 from initbench.report.signal_tables import formulas, layer_table, weight_table
 from initbench.report.terminal import Line, stand_in_notice
 from initbench.report.training_signals import signal_rows_view
-from initbench.results import Inspection, NetworkTheory, SignalReport
+from initbench.results import Inspection, NetworkTheory, SignalReport, shown
 from initbench.results.signals import VerdictKind
 
 __all__ = ["caption", "inspection_view", "model_text", "signal_rows_view"]
@@ -32,6 +32,7 @@ def inspection_view(inspection: Inspection, *, details: bool = False) -> Rendera
 
     With `details` each scheme's weights too: their size beside the formula, symmetry, gradient, update.
     """
+    inspection = shown(inspection)
     parts: list[RenderableType] = [
         *(stand_in_notice(inspection.dataset) if inspection.dataset else ()),
         Line(caption(inspection), "bold", indent=""),

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initbench.report import cells
-from initbench.results import Comparison, DatasetInfo, PairedDifference
+from initbench.results import Comparison, DatasetInfo, PairedDifference, shown
 
 # what a line break would tear apart
 _GROUP = re.compile(r"no difference detected \(n=\d+\)|\[[^\]]*\]|\([^)]{,24}\)|\S+ points")
@@ -27,6 +27,7 @@ _PART = re.compile(r"[^:]*:?")  # of a scheme's name: it may break after a colon
 
 def comparison_view(comparison: Comparison) -> RenderableType:
     """Return what `compare` shows: what was measured, the scheme table, how, the verdicts, the warnings."""
+    comparison = shown(comparison)
     parts: list[RenderableType] = [
         *stand_in_notice(comparison.dataset),
         Line(cells.caption(comparison), "bold", indent=""),

@@ -12,7 +12,7 @@ from initbench.report.cells import NOTHING
 from initbench.report.compact import compact, compact_percent, counted
 from initbench.report.terminal import Line
 from initbench.report.wide_table import NumberColumn, WideTable
-from initbench.results import LayerSignal, SignalRow
+from initbench.results import LayerSignal, SignalRow, shown
 from initbench.spacing import evenly
 
 LEAST_EPOCHS = 2  # shown even where they do not fit beside each other
@@ -34,7 +34,8 @@ def signal_rows_view(rows: Sequence[SignalRow]) -> RenderableType:
     """
     if not rows:
         return Text("no signals were recorded", "dim")
-    return Group(*_problems(rows), SignalTables(measured(rows)))
+    harmless = list(map(shown, rows))
+    return Group(*_problems(harmless), SignalTables(measured(harmless)))
 
 
 def measured(rows: Sequence[SignalRow]) -> list[SignalRow]:

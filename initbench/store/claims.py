@@ -9,6 +9,7 @@ another one left behind knows that nobody needs it any more. `runs/.lock` is hel
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -124,9 +125,9 @@ def sweep(root: Path) -> None:
 def _put_back(root: Path, scratch: Path) -> None:
     """Put a run's folder back in place that a process moved aside for a new one, which it did not live to do."""
     for aside in scratch.glob(f"{ASIDE}*") if scratch.is_dir() else ():
-        place = root / aside.name.removeprefix(ASIDE)
-        if not place.exists():
-            aside.rename(place)
+        run_id = aside.name[-16:]
+        if not any(root.glob(f"[!.]*-{glob.escape(run_id)}")):
+            aside.rename(root / aside.name.removeprefix(ASIDE))
 
 
 def _nobodys(file: Path) -> bool:

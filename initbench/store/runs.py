@@ -33,12 +33,13 @@ from initbench.store.reading import Broken, read_run, read_signals
 from initbench.store.unfinished import Unfinished, unfinished_tasks
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
+LONGEST_LABEL = 150  # characters: names of files have 255, and a seed, an id and a suffix come after it
 SHORTEST_ID = 4  # digits of an id that name a run
 
 
 def folder_name(label: str, seed: int, run_id: str) -> str:
-    """Return the name of a run's folder; characters outside of [A-Za-z0-9._+] become '-'."""
-    slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).strip("-.")
+    """Return the name of a run's folder; characters outside of [A-Za-z0-9._+] become '-', a long label is cut."""
+    slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label)[:LONGEST_LABEL].strip("-.")
     return f"{slug or 'run'}-seed{seed}-{run_id}"
 
 

@@ -123,8 +123,14 @@ def _train_stack(
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Return whether `error` says that memory was short; torch's own for the CPU is a plain RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Return whether `error` says that memory was short; torch's own for the CPU is a plain RuntimeError.
+
+    A scheme that met it may have made an error of its own of it, which it is the cause of.
+    """
+    return any(
+        isinstance(one, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(one)
+        for one in (error, error.__cause__)
+    )
 
 
 def _first_line(error: Exception) -> str:

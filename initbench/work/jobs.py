@@ -11,7 +11,7 @@ from typing import Literal
 
 from initbench.config import Config
 from initbench.identity import Identity
-from initbench.results import DatasetInfo
+from initbench.results import DatasetInfo, RunResult
 from initbench.schemes import parse
 from initbench.store import folder_name
 from initbench.training.stack_size import split
@@ -39,6 +39,12 @@ class Job:
     def scheme(self) -> str:
         """The scheme as results name it: canonical, with those parameters that differ from their defaults."""
         return parse(self.config.init.scheme).label
+
+    def describes(self, result: RunResult) -> bool:
+        """Return whether a result is of this run; one of another's making may have its id only."""
+        return (result.scheme, result.seed, result.dataset, result.device.partition(":")[0]) == (
+            self.scheme, self.config.seed, self.dataset, self.device.partition(":")[0],
+        )  # fmt: skip
 
     @property
     def folder(self) -> str:

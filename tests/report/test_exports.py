@@ -10,11 +10,13 @@ from report.builders import DIGITS, comparison, run_result
 
 from initbench.errors import UsageError
 from initbench.report import exporter, formats, render
-from initbench.report.as_csv import HEADER
+from initbench.report.as_csv import HEADER, cell
 from initbench.report.as_json import document
 from initbench.report.as_latex import escape as latex_escape
 from initbench.report.as_markdown import escape as markdown_escape
-from initbench.results import Comparison
+from initbench.results import Comparison, printable
+from initbench.results import document as json_document
+from initbench.results.printable import LONGEST
 
 EVIL = "he|_x_*[red]\\&%$#{}^~<script>"
 IN_WORDS = ("md", "latex")  # the formats for readers; json and csv are for programs
@@ -144,6 +146,8 @@ def test_a_markdown_table_has_as_many_cells_in_each_row_whatever_the_names() -> 
         ("[a](b)", r"[a\](b)"),
         ("a\nb", "a b"),
         ("\\", "\\\\"),
+        ("https://x", r"https\://x"),  # no link
+        ("www.x", r"www\.x"),
     ],
 )
 def test_markdown_escapes_what_would_be_markup_only(text: str, escaped: str) -> None:
@@ -166,6 +170,44 @@ def test_markdown_escapes_what_would_be_markup_only(text: str, escaped: str) -> 
 )
 def test_latex_escapes(text: str, escaped: str) -> None:
     assert latex_escape(text) == escaped
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("normal:std=0.01", "normal:std=0.01"),
+        ("a\tb\r\nc", "a b  c"),
+        ("\x1b[31mred", "\N{REPLACEMENT CHARACTER}[31mred"),
+        ("a\N{RIGHT-TO-LEFT OVERRIDE}b\N{ZERO WIDTH SPACE}", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"),
+        ("\udcff\x9b", "\N{REPLACEMENT CHARACTER}" * 2),
+        ("ü漢\N{GRINNING FACE}", "ü漢\N{GRINNING FACE}"),
+        ("x" * (LONGEST + 1), "x" * LONGEST + "…"),
+    ],
+    ids=ascii,
+)
+def test_text_is_made_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("he", "he"), ("=1+1", "'=1+1"), ("-1", "'-1"), ("@x", "'@x"), (" +1", "' +1"), ("\t=1", "' =1"), ("a=1", "a=1")],
+)
+def test_no_text_of_a_csv_begins_a_formula(text: str, written: str) -> None:
+    assert cell(text) == written
+
+
+def test_negative_numbers_of_ours_stay_numbers() -> None:
+    found = comparison({"he": [0.9, 0.8]})
+    runs = tuple(run.model_copy(update={"seed": -run.seed}) for run in found.schemes[0].runs)
+    changed = found.model_copy(update={"schemes": (found.schemes[0].model_copy(update={"runs": runs}),)})
+    assert [row["seed"] for row in csv.DictReader(io.StringIO(render(changed, "csv")))] == ["0", "-1"]
+
+
+def test_json_escapes_what_cannot_be_seen_and_nothing_else() -> None:
+    text = json_document({"ü": "\x1b\x7f\u202e\U000e0041 é"})
+    assert text == '{\n  "ü": "\\u001b\\u007f\\u202e\\udb40\\udc41 é"\n}\n'
+    assert json.loads(text) == {"ü": "\x1b\x7f\u202e\U000e0041 é"}
 
 
 def test_latex_is_balanced_whatever_the_names() -> None:

@@ -105,8 +105,16 @@ def test_stand_in_data_is_named_beside_the_numbers() -> None:
     assert cell(rows_of(built.relu()), "he_normal", "network", "", "dataset.stand_in_for") == "mnist"
 
 
-@pytest.mark.parametrize("name", [built.EVIL, 'a "quoted", name', "two\nlines"])
-def test_any_name_reads_back(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "read_back"),
+    [
+        (built.EVIL, built.EVIL),
+        ('a "quoted", name', 'a "quoted", name'),
+        ("two\nlines", "two lines"),
+        ("=1+1", "'=1+1"),  # no formula
+    ],
+)
+def test_any_name_reads_back(name: str, read_back: str) -> None:
     report: SignalReport = built.report(name, [built.layer(name, std=0.1)], [])
     rows = rows_of(built.inspection(report))
-    assert cell(rows, name, "layer", name, "std") == "0.1"
+    assert cell(rows, read_back, "layer", read_back, "std") == "0.1"

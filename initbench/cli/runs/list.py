@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +18,14 @@ def list_runs(
     """List the finished runs, and what is unfinished. A run that cannot be read is named on stderr and skipped."""
     from initbench.cli.consoles import stdout, warn
     from initbench.report.run_view import runs_table
+    from initbench.results import document
     from initbench.store import Broken, Store
 
     store = Store(runs_dir)
     found, unfinished = list(store.runs()), store.unfinished()
     results = [run for run in found if not isinstance(run, Broken)]
     if format_ is Format.json:
-        typer.echo(json.dumps([run.model_dump(mode="json") for run in results], indent=2, allow_nan=False))
+        typer.echo(document([run.model_dump(mode="json") for run in results]), nl=False)
     elif results or unfinished:
         stdout().print(runs_table(results, list(unfinished.values())))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,11 +42,13 @@ def merge(
 
 
 def _merged_document(merged: Merged, runs_dir: Path) -> str:
-    document = {
+    from initbench.results import document
+
+    content = {
         "runs_dir": str(runs_dir),
         "merged": [run.model_dump(mode="json") for run in merged.runs],
         "present": merged.present,
         "differing": [{"kept": str(one.kept), "other": str(one.other)} for one in merged.differing],
         "broken": [{"folder": str(one.path), "reason": one.reason} for one in merged.broken],
     }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return document(content)

@@ -12,13 +12,14 @@ from initbench.cli.runs.which import Which, folder_of, one_run
 
 def remove(run: Which, runs_dir: arguments.RunsDir = Path("runs")) -> None:
     """Delete one run's folder, or what is kept of an unfinished run."""
+    from initbench.results import printable
     from initbench.store import Store
 
     store = Store(runs_dir)
     if not store.match(run) and (name := store.match_unfinished(run)):
         store.remove_unfinished(name)
-        typer.echo(f"removed the unfinished run {name}")
+        typer.echo(printable(f"removed the unfinished run {name}"))
         return
     path = folder_of(one_run(run, runs_dir))
     store.remove(path)
-    typer.echo(f"removed {path}")
+    typer.echo(printable(f"removed {path}"))

@@ -18,6 +18,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from initbench.atomic import write_atomically
 from initbench.errors import InitbenchError, UsageError
+from initbench.results import printable
 
 # nothing in a file but the picture, so that the same picture is the same file
 METADATA: Mapping[str, dict[str, Any]] = {
@@ -78,7 +79,11 @@ def marker(index: int) -> str:
 
 
 def plain(text: str, most: int = 0) -> str:
-    """Return `text` as matplotlib shows it unread: a $ begins no formula. Beyond `most` characters its middle goes."""
+    """Return `text` as matplotlib shows it unread, printable: a $ begins no formula.
+
+    Beyond `most` characters its middle goes.
+    """
+    text = printable(text)
     if most and len(text) > most:
         kept = most - 1
         text = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
