@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from bench_settings import tiny
+from typer.testing import CliRunner
 
 import initbench
 from initbench import plugins
+from initbench.cli.app import app
 from initbench.conformance import check
 from initbench.errors import UsageError
 from initbench.models import models
@@ -187,13 +188,12 @@ def test_a_model_class_beside_its_build_function_is_part_of_the_identity() -> No
     assert revision_of(text) != revision_of(text.replace("x + 1", "x + 2"))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_compare_finds_a_plugins_scheme_and_model_in_worker_processes_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "initbench", "compare", "--plugin", str(plugin(tmp_path)), "--seeds", "2"]
+    command = ["compare", "--plugin", str(plugin(tmp_path)), "--seeds", "2"]
     command += ["--schemes", "halves,halves:value=0.1", "--set", "model.name=mine", "--set", "model.width=5"]
-    ended = subprocess.run(
-        [*command, *TINY, "-j", "2", "--format", "json"], capture_output=True, text=True, timeout=100
-    )
-    assert ended.returncode == 0, ended.stderr
+    ended = CliRunner().invoke(app, [*command, *TINY, "-j", "2", "--format", "json"])
+    assert ended.exit_code == 0, ended.output
     comparison = json.loads(ended.stdout)
     assert [row["scheme"] for row in comparison["schemes"]] == ["halves", "halves:value=0.1"]
     assert comparison["config"]["model"] == {"name": "mine", "width": 5}

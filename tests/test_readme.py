@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -33,15 +34,21 @@ def test_the_config_that_it_prints_is_the_default_one() -> None:
     assert shown == defaults
 
 
+@functools.cache
+def help_of(*command: str) -> str:
+    told = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert told.exit_code == 0
+    return told.output
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_that_it_uses_exists(command: str) -> None:
     words = shlex.split(command)[1:]
     commands = words[:2] if words[0] in ("data", "runs") else words[:1]
-    told = CliRunner().invoke(app, [*commands, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
-    assert told.exit_code == 0
+    told = help_of(*commands)
     for word in words:
         if word.startswith("-"):
-            assert word in told.output
+            assert word in told
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:configs|benchmarks|\.github)/[\w./-]+\.\w+", README))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 from bench_settings import tiny
+from reliability.processes import start, wait_until
 
 from initbench import __version__
 from initbench.cli.app import main
@@ -359,28 +361,15 @@ def test_an_interrupted_comparison_exits_130_or_143_and_leaves_no_half_run(
     import signal
     import time
 
-    command = [
-        sys.executable,
-        "-m",
-        "initbench",
-        "compare",
-        "--config",
-        config,
-        "--schemes",
-        "he,xavier",
-        "--epochs",
-        "20000",
-        "-j",
-        "2",
-    ]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert running.stderr is not None
-    header = iter(running.stderr.readline, "")
-    assert any(line.startswith("on ") for line in header)  # planned: workers are started now
-    time.sleep(2)
-    running.send_signal(getattr(signal, signal_name))
-    _, err = running.communicate(timeout=30)
-    assert running.returncode == code
+    arguments = ["compare", "--config", config, "--schemes", "he,xavier", "--epochs", "20000", "-j", "2"]
+    with start(arguments, tmp_path) as command:
+        wait_until(lambda: re.search("^on ", command.err, re.MULTILINE))  # planned: workers are started now
+        time.sleep(1)
+        command.kill(getattr(signal, signal_name))
+        ended = command.wait(30)
+        assert command.left_behind() == []
+    err = ended.err
+    assert ended.code == code
     assert "Traceback" not in err
     assert list((tmp_path / "runs").glob("[!.]*")) == []
     assert f"The same command goes on from there:\n  initbench compare --config {config}" in err

@@ -60,11 +60,11 @@ def test_csv_has_the_same_numbers() -> None:
     assert float(found["value"]) == document["reports"][0]["layers"][0]["pre_rms"]
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
-def test_the_picture_is_drawn(suffix: str, magic: bytes, tmp_path: Path) -> None:
-    picture = tmp_path / f"signals.{suffix}"
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    """What each suffix gives: tests/report/test_plots.py."""
+    picture = tmp_path / "signals.svg"
     call(*SMALL, "--schemes", "he,xavier", "--plot", str(picture))
-    assert picture.read_bytes().startswith(magic)
+    assert picture.read_bytes().startswith(b"<?xml")
 
 
 def test_the_result_goes_to_a_file(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_files_that_do_not_fit_together_are_refused(images: bytes, labels: bytes
 
 
 @pytest.mark.mnist
+@pytest.mark.xdist_group("torchvision")  # its import takes seconds: in one process only
 def test_archives_and_extracted_files_agree_with_torchvision(real_root: Path, tmp_path: Path) -> None:
     import torchvision
 

@@ -22,6 +22,7 @@ def member(name: str) -> IdxFamily:
 
 
 @pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.xdist_group("torchvision")  # its import takes seconds: in one process only
 def test_archives_and_hashes_are_torchvisions(name: str) -> None:
     import torchvision
 
@@ -33,6 +34,7 @@ def test_archives_and_hashes_are_torchvisions(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.xdist_group("torchvision")  # its import takes seconds: in one process only
 def test_mirrors_are_torchvisions_over_https(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision
 

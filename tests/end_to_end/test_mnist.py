@@ -12,8 +12,9 @@ import initbench
 pytestmark = pytest.mark.mnist
 
 
-def trained(root: Path, init: dict[str, Any]) -> initbench.RunResult:
-    return initbench.run({"init": init, "train": {"epochs": 1}}, data_dir=root, runs_dir=None)
+def trained(root: Path, init: dict[str, Any], batch_size: int = 100) -> initbench.RunResult:
+    config = {"init": init, "train": {"epochs": 1}, "data": {"batch_size": batch_size}}
+    return initbench.run(config, data_dir=root, runs_dir=None)
 
 
 def test_xavier_learns_and_n01_is_clearly_below(mnist_root: Path) -> None:
@@ -29,7 +30,7 @@ def test_xavier_learns_and_n01_is_clearly_below(mnist_root: Path) -> None:
 
 def test_zeros_end_at_the_share_of_one_class(mnist_root: Path) -> None:
     """Without any signal the logits are the same for every image: all are taken for the most frequent digit, the 1."""
-    zeros = trained(mnist_root, {"scheme": "zeros", "bias": "zeros"})
+    zeros = trained(mnist_root, {"scheme": "zeros", "bias": "zeros"}, batch_size=1_000)
     ones_in_the_test_set = 1_135
     assert zeros.test_accuracy == ones_in_the_test_set / 10_000
     assert zeros.history[0].train_loss == pytest.approx(2.3026, abs=0.01)  # log(10): the loss of a uniform guess
