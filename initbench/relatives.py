@@ -55,7 +55,8 @@ def _unfinished(jobs: Sequence[Job], store: Store) -> Iterator[tuple[str, list[s
             continue
         for task, run in others[job.scheme, job.config.seed][:1]:
             what = f"the unfinished run of {run.scheme}, seed {run.seed} ({task.epoch} of {task.epochs} epochs),"
-            yield what, differences(run.identity, job.identity.parts)
+            if reasons := differences(run.identity, job.identity.parts):
+                yield what, reasons
 
 
 def _finished(jobs: Sequence[Job], store: Store) -> Iterator[tuple[str, list[str]]]:

@@ -46,8 +46,8 @@ class Sharing:
 
     def put_away(self, task: Task, ended: Sequence[Finished]) -> list[RunResult]:
         """Put the runs of a task on the disk, and give them back. May be called in another thread."""
-        pairs = zip(task, ended, strict=True)
-        kept = [self._store.keep(job.folder, one.result, one.files, self._stay) for job, one in pairs]
+        runs = [(job.folder, one.result, one.files) for job, one in zip(task, ended, strict=True)]
+        kept = self._store.keep_all(runs, self._stay)
         if not any(result.status == "failed" for result in kept):
             self._stay.unfinished.remove(task_name(task))
         for job in task:

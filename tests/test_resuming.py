@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +16,10 @@ from initbench import RunResult, UsageError
 from initbench import identity as identities
 from initbench.cli.app import app
 from initbench.events import Emit, EpochDone, Event, Notice, Resumed, RunDone
+from initbench.results import Divergence, UnfinishedTask
 from initbench.store import Store
+from initbench.store.claims import stay
+from initbench.store.opening import read_files
 from initbench.store.unfinished import FOLDER, unfinished_tasks
 from initbench.work import saving
 
@@ -176,6 +177,67 @@ def test_what_was_saved_and_is_damaged_is_not_gone_on_with(damage: str) -> None:
     assert files(result) == files(whole)
 
 
+SELF_CONTRADICTIONS: dict[str, Callable[[UnfinishedTask], dict[str, Any]]] = {
+    "steps": lambda task: {"steps": task.steps + 1},
+    "fewer epochs than rows": lambda task: {
+        "epoch": task.epoch - 1,
+        "steps": task.steps // task.epoch * (task.epoch - 1),
+    },
+    "no rows": lambda task: {"runs": (task.runs[0].model_copy(update={"metrics": ""}),)},
+    "deep rows": lambda task: {"runs": (task.runs[0].model_copy(update={"metrics": "[" * 100_000}),)},
+    "two runs": lambda task: {"runs": task.runs * 2},
+    "a replica that there is not": lambda task: {"ended": {9: Divergence(epoch=1, step=1)}},
+    "all epochs": lambda task: {"epoch": EPOCHS},
+}
+
+
+@pytest.mark.parametrize("contradiction", SELF_CONTRADICTIONS)
+def test_what_was_saved_and_contradicts_itself_is_not_gone_on_with(contradiction: str) -> None:
+    """With a checksum that is right: of another's making."""
+    whole = initbench.run(settings(), runs_dir="whole")
+    with pytest.raises(KeyboardInterrupt):
+        initbench.run(settings(), emit=stop_after(3))
+    with stay(Path("runs")) as here:
+        found = here.unfinished.load(whole.run_id)
+        assert found is not None
+        task, tensors = found
+        here.unfinished.save(whole.run_id, task.model_copy(update=SELF_CONTRADICTIONS[contradiction](task)), tensors)
+    events: list[Event] = []
+    result = initbench.run(settings(), emit=events.append)
+    [told] = notices(events)
+    assert told.startswith("what was saved of xavier_uniform, seed 0 cannot be used (")
+    assert (rows(result), files(result)) == (rows(whole), files(whole))
+
+
+def test_a_stack_of_which_one_run_cannot_be_used_begins_anew_without_its_rows() -> None:
+    config = settings(train={"engine": "stacked"})
+    with pytest.raises(KeyboardInterrupt):
+        initbench.compare(COMPARED, config=config, seeds=1, emit=stop_after(3))
+    with stay(Path("runs")) as here:
+        [name] = unfinished_tasks(Path("runs"))
+        found = here.unfinished.load(name)
+        assert found is not None
+        task, tensors = found
+        other = task.runs[1].model_copy(update={"run_id": "f" * 16})
+        here.unfinished.save(name, task.model_copy(update={"runs": (task.runs[0], other)}), tensors)
+    events: list[Event] = []
+    comparison = initbench.compare(COMPARED, config=config, seeds=1, emit=events.append)
+    assert "and its stack cannot be used" in notices(events)[0]
+    for one in comparison.schemes:
+        [run] = Store(Path("runs")).match(one.runs[0].run_id)
+        assert isinstance(run, RunResult)
+        assert [row.epoch for row in run.history] == list(range(1, EPOCHS + 1))
+
+
+def test_another_name_for_the_same_run_goes_on_with_it() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        initbench.run({**settings(), "name": "mine"}, emit=stop_after(3))
+    events: list[Event] = []
+    initbench.run({**settings(), "init": "glorot_uniform"}, emit=events.append)
+    assert resumed(events) == [(0, 3)]
+    assert notices(events) == []
+
+
 CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], dict[str, Any]], str]] = {
     "config": (lambda patch: {"train": {"epochs": EPOCHS, "lr": 0.002}}, "train.lr 0.01, now 0.002"),
     "torch": (lambda patch: patch.setattr("torch.__version__", "9.9") or {}, "now 9.9"),
@@ -225,7 +287,7 @@ def test_runs_list_shows_what_is_unfinished_and_remove_forgets_it() -> None:
     assert row.split()[1:] == ["xavier_uniform", "-", "0", "3", "of", "6", "unfinished", "-"]
     assert "unfinished" not in invoke(["runs", "list", "--format", "json"]).stdout
     removed = invoke(["runs", "remove", row.split()[0]])
-    assert removed.stdout.startswith("removed the unfinished run xavier_uniform-seed0-")
+    assert removed.stdout == f"removed what was kept of the unfinished run {row.split()[0]}\n"
     assert invoke(["runs", "list"]).stdout == "no runs in runs\n"
     assert isinstance(invoke(["runs", "remove", row.split()[0]]).exception, UsageError)
 
@@ -237,27 +299,30 @@ def test_that_another_config_is_another_run_goes_without_saying() -> None:
     assert notices(events) == []
 
 
-def test_two_that_compare_the_same_share_the_work() -> None:
-    """Two threads, each with the locks that two processes would have; the second begins while the first trains."""
-    told: list[list[Event]] = [[], []]
-    begun = threading.Event()
+@pytest.mark.parametrize("other_finishes", [True, False])
+def test_a_run_that_another_process_has_claimed_is_waited_for(other_finishes: bool) -> None:
+    """What it finishes is taken over; what it gives up is trained here."""
+    comparison = partial(initbench.compare, COMPARED, config=settings(), seeds=2)
+    whole = comparison(runs_dir="whole")
+    theirs = Store(Path("whole")).match(whole.schemes[1].runs[1].run_id)[0]
+    assert isinstance(theirs, RunResult)
+    events: list[Event] = []
+    with stay(Path("runs")) as other:
+        assert other.claim(theirs.run_id)
 
-    def compare(which: int) -> None:
         def emit(event: Event) -> None:
-            told[which].append(event)
-            begun.set()
-            time.sleep(0.002)
+            events.append(event)
+            if isinstance(event, Notice):
+                if other_finishes:
+                    folder = Path(theirs.run_dir or "")
+                    Store(Path("runs")).keep_all([(folder.name, theirs, read_files(folder))], other)
+                other.release(theirs.run_id)
 
-        initbench.compare(COMPARED, config=settings(), seeds=4, emit=emit)
-
-    threads = [threading.Thread(target=compare, args=(which,)) for which in (0, 1)]
-    threads[0].start()
-    begun.wait(30)
-    threads[1].start()
-    for thread in threads:
-        thread.join(60)
-    trained = [
-        event.result.run_id for events in told for event in events if isinstance(event, RunDone) and not event.reused
-    ]
-    assert len(trained) == len(set(trained)) == 8
-    assert all(len([event for event in events if isinstance(event, RunDone)]) == 8 for events in told)
+        again = comparison(emit=emit)
+    assert notices(events) == ["waiting for 1 run that another process trains in this runs folder."]
+    ended = {event.result.run_id: event.reused for event in events if isinstance(event, RunDone)}
+    assert ended == {
+        run.run_id: other_finishes and run.run_id == theirs.run_id for one in whole.schemes for run in one.runs
+    }
+    assert again.reused == other_finishes
+    assert [one.mean for one in again.schemes] == [one.mean for one in whole.schemes]

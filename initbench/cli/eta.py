@@ -30,6 +30,7 @@ class Eta:
         self._together = planned.engine == "stacked"  # a worker trains several runs at once
         self._first_s: float | None = None
         self._last_s = 0.0
+        self._before_s = 0.0  # what runs that ended took before they were interrupted
         self._estimate: tuple[float, float] | None = None  # when it was made, and the remaining seconds then
 
     @property
@@ -50,7 +51,8 @@ class Eta:
             run = self._active_run(event.run_id, event.label, now_s, row.seconds if row else 0.0, steps)
             run.init_steps, run.epochs = steps, 0
         elif isinstance(event, Resumed):
-            self._active_run(event.run_id, event.label, now_s, 0.0).epochs = event.epoch
+            run = self._active_run(event.run_id, event.label, now_s, 0.0)
+            run.epochs = run.before = event.epoch
         elif isinstance(event, EpochDone):
             self._active_run(event.run_id, event.label, now_s, event.row.seconds).epochs = event.row.epoch
             self._known[event.label].epoch_s.add(event.row.seconds)
@@ -86,8 +88,10 @@ class Eta:
     def _end(self, label: str, result: RunResult, now_s: float) -> None:
         took_s = result.init_s + result.train_s
         self._start_clock(self._planned_s if self._together else now_s - took_s)
-        if self._active.pop(result.run_id, None) is None:
+        if (run := self._active.pop(result.run_id, None)) is None:
             self._silence_broken(now_s, took_s, took_s)
+        elif run.before:
+            self._before_s += result.init_s + result.train_s * run.before / max(len(result.history), run.before)
         if len(self._free_s) + len(self._active) < self._plan.workers:
             self._free_s.append(now_s)
         self._known[label].add(result)
@@ -134,12 +138,13 @@ class Eta:
         for run in self._active.values():
             epoch_s, init_s = self._epoch_s(run.label), self._init_s(run.label)
             initialized = 1.0 if run.epochs else run.init_steps
-            done_s += initialized * init_s + run.epochs * epoch_s
+            done_s += (0.0 if run.before else initialized * init_s) + (run.epochs - run.before) * epoch_s
             to_do_s += (1 - initialized) * init_s + (self._plan.epochs - run.epochs) * epoch_s
         return (self._last_s - self._first) * to_do_s / done_s if done_s else to_do_s
 
     def _finished_s(self) -> float:
-        return sum(known.init_s.total + known.train_s.total for known in self._known.values())
+        """Return what the runs that ended took, but for what they took before they were interrupted."""
+        return sum(known.init_s.total + known.train_s.total for known in self._known.values()) - self._before_s
 
     def _factor(self, now_s: float) -> float:
         """Return how many seconds of a planned worker a second of cost took so far; 1 until a run is finished."""
@@ -214,6 +219,7 @@ class _Active:
     heard_s: float
     init_steps: float = 0.0  # the fraction of its initialization that it has reported
     epochs: int = 0
+    before: int = 0  # of them, those of an earlier time: it was interrupted after them
 
 
 @dataclass

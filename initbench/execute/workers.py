@@ -114,6 +114,7 @@ def _serve(connection: Connection, given: Shared[tuple[Any, Any]], plugins: tupl
         except Exception as error:
             connection.send_bytes(raised(error))
             return
+        signal.signal(signal.SIGTERM, _terminated)  # until now it ended this process at once: nothing was at stake
         connection.send_bytes(pack(Ready()))
         while True:
             connection.send_bytes(outcome(work, connection.recv_bytes(), shared, _teller(connection)))
@@ -130,7 +131,6 @@ def _obey_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -26,19 +26,24 @@ from initbench.store.unfinished import FOLDER as UNFINISHED
 from initbench.store.unfinished import Unfinished
 
 CLAIMS, SCRATCH, TURN = ".claims", ".tmp", ".lock"
-PATIENCE_S = 60  # for the turn, which others hold for milliseconds
+PATIENCE_S = 60.0  # for the turn, which others hold for milliseconds
+PATIENCE_AT_END_S = 1.0  # where a user may be waiting for the end, and others can sweep
 POLL_S = 0.002  # how often it is asked for
+RUN_ID = re.compile(r"[0-9a-f]{16}")
 STAY = re.compile(r"[0-9a-f]{32}")
 ASIDE = "aside-"  # what a folder that gives way to another is called in the meantime
 
 
 class Stay:
-    """A stay in the runs folder `root`; made by `stay`. Not for several threads at once, but for `write`."""
+    """A stay in the runs folder `root`; made by `stay`. One thread claims, another one may release.
+
+    The paths are absolute: this process may change its folder, and workers have another one.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.scratch = root / SCRATCH / uuid.uuid4().hex
-        self.unfinished = Unfinished(root, self.scratch)
+        self.root = root.absolute()
+        self.scratch = self.root / SCRATCH / uuid.uuid4().hex
+        self.unfinished = Unfinished(self.root, self.scratch)
         self._claims: dict[str, FileLock] = {}
 
     def claim(self, run_id: str) -> bool:
@@ -58,17 +63,17 @@ class Stay:
             lock.release()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
         """Have the turn to let files come and go, as one process at a time has."""
         with disk_errors(self.root):
             _check_folders(self.root)
             os.stat(self.root / SCRATCH)  # noqa: PTH116 # filelock would make the folder anew that was removed
             try:
-                with _lock(self.root / TURN).acquire(PATIENCE_S, POLL_S):
+                with _lock(self.root / TURN).acquire(patience_s, POLL_S):
                     yield
             except Timeout as error:
                 raise StoreError(
-                    f"runs folder {str(self.root)!r}: another process holds {TURN} for more than {PATIENCE_S} s."
+                    f"runs folder {str(self.root)!r}: another process holds {TURN} for more than {patience_s:g} s."
                     " Has it stopped?"
                 ) from error
 
@@ -85,14 +90,13 @@ class Stay:
             return alive
 
     def end(self, alive: FileLock) -> None:
-        """Give all claims back and leave nothing behind, as far as the disk lets it."""
-        with suppress(StoreError):
-            for run_id in list(self._claims):
-                self.release(run_id)
-            with self.turn():
-                shutil.rmtree(self.scratch, ignore_errors=True)
-                Path(alive.lock_file).unlink(missing_ok=True)
-        for lock in (*self._claims.values(), alive):
+        """Give all claims back and leave nothing behind, as far as the disk lets it; a later stay sweeps the rest."""
+        claims = list(self._claims.values())
+        with suppress(StoreError), self.turn(PATIENCE_AT_END_S):
+            for lock in claims:
+                Path(lock.lock_file).unlink(missing_ok=True)
+            _clear(self.root, Path(alive.lock_file))
+        for lock in (*claims, alive):
             lock.release()
 
 
@@ -114,12 +118,19 @@ def sweep(root: Path) -> None:
     """Remove what processes left that live no more; the turn is the caller's."""
     for lock in (root / SCRATCH).glob("*.lock"):
         if STAY.fullmatch(lock.stem) and _nobodys(lock):
-            _put_back(root, lock.with_suffix(""))
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink(missing_ok=True)
+            _clear(root, lock)
     for claim in (root / CLAIMS).iterdir():
-        if _nobodys(claim):
+        if RUN_ID.fullmatch(claim.name) and _nobodys(claim):
             claim.unlink(missing_ok=True)
+
+
+def _clear(root: Path, lock: Path) -> None:
+    """Remove the scratch folder that belongs to the lock of a stay, and then the lock."""
+    scratch = lock.with_suffix("")
+    _put_back(root, scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if not scratch.exists():
+        lock.unlink(missing_ok=True)
 
 
 def _put_back(root: Path, scratch: Path) -> None:

@@ -19,6 +19,17 @@ def write_flushed(file: Path, content: bytes) -> None:
         os.fsync(opened.fileno())
 
 
+def flush_folder(folder: Path) -> None:
+    """See to it that what was renamed in this folder is so on the disk, too. Raises OSError."""
+    if os.name == "nt":  # which knows no such thing
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def disk_errors(root: Path) -> Iterator[None]:
     """Raise the block's OSError as a StoreError that names the runs folder `root`."""

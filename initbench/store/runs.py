@@ -20,19 +20,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from initbench.checksums import CHECKSUMS, checksums
 from initbench.errors import StoreError
 from initbench.results import RunResult, SignalRow, UnfinishedTask
-from initbench.store.claims import ASIDE, Stay, stay
-from initbench.store.disk import disk_errors, write_flushed
+from initbench.store.claims import ASIDE, RUN_ID, Stay, stay
+from initbench.store.disk import disk_errors, flush_folder, write_flushed
 from initbench.store.reading import Broken, read_run, read_signals
 from initbench.store.unfinished import Unfinished, unfinished_tasks
 
-RUN_ID = re.compile(r"[0-9a-f]{16}")
 LONGEST_LABEL = 150  # characters: names of files have 255, and a seed, an id and a suffix come after it
 SHORTEST_ID = 4  # digits of an id that name a run
 
@@ -51,12 +50,13 @@ class Store:
 
     def find(self, run_id: str) -> RunResult | None:
         """Return the run with this id, if it is there, readable, and did not fail."""
-        return self.find_all([run_id]).get(run_id)
+        read = map(read_run, self.folders(run_id))
+        return next((run for run in read if isinstance(run, RunResult) and run.status != "failed"), None)
 
     def find_all(self, run_ids: Iterable[str]) -> dict[str, RunResult]:
         """Return those of the runs with these ids that are there, readable, and did not fail."""
         wanted = set(run_ids)
-        read = [read_run(path) for path in self.folders() if path.name[-16:] in wanted]
+        read = [read_run(path) for path in self._named(lambda name: name[-16:] in wanted)]
         runs = [run for run in read if isinstance(run, RunResult) and run.status != "failed"]
         return {run.run_id: run for run in runs if run.run_id in wanted}
 
@@ -88,8 +88,8 @@ class Store:
         """Delete the folder of one run; raises StoreError where it is not a run's folder of this store."""
         if path.resolve().parent != self.root.resolve() or not _looks_like_run(path):
             raise StoreError(f"{path} is not the folder of a run in {self.root}; nothing was removed.")
-        with disk_errors(self.root):
-            shutil.rmtree(path)
+        with self.stay() as during, disk_errors(self.root), during.turn():
+            path.rename(during.scratch / path.name)  # from there it is deleted, by this process or a later one
 
     @contextmanager
     def stay(self) -> Iterator[Stay]:
@@ -106,59 +106,84 @@ class Store:
         return {name: task for name, task in tasks.items() if any(run.run_id not in finished for run in task.runs)}
 
     def match_unfinished(self, text: str) -> str | None:
-        """Return the name of the one unfinished task that is called `text` or whose id starts with it, if one is."""
-        named = re.compile(rf"{re.escape(text)}|.*-{re.escape(text)}[0-9a-f]*")
-        names = [name for name in unfinished_tasks(self.root) if len(text) >= SHORTEST_ID and named.fullmatch(name)]
+        """Return the name of the one unfinished task with a run whose id starts with `text`, if there is one."""
+        tasks = unfinished_tasks(self.root) if len(text) >= SHORTEST_ID else {}
+        names = [name for name, task in tasks.items() if any(run.run_id.startswith(text) for run in task.runs)]
         return names[0] if len(names) == 1 else None
 
     def remove_unfinished(self, name: str) -> None:
         """Forget an unfinished task."""
         Unfinished(self.root, self.root).remove(name)
 
-    def keep(self, name: str, result: RunResult, files: Mapping[str, bytes], during: Stay | None = None) -> RunResult:
+    def keep(self, name: str, result: RunResult, files: Mapping[str, bytes]) -> RunResult:
         """Write the folder `name` of one run, whole or not at all, and return the result with its place.
 
-        `during` is this process's stay in the folder, if it is to go on. Folders of the same run that are there
-        already, whatever their name, give way to the new one. Raises ValueError where the result holds NaN or infinity,
-        which JSON does not have.
+        Folders of the same run that are there already, whatever their name, give way to the new one; but a failed run
+        is not kept where one is that did not fail. Raises ValueError where the result holds NaN or infinity, which JSON
+        does not have.
         """
-        if during is None:
-            with self.stay() as during:
-                return self.keep(name, result, files, during)
-        placed = result.model_copy(update={"run_dir": str(self.root / name)})
-        text = json.dumps(placed.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
-        contents = {**files, "result.json": text.encode()}
-        with disk_errors(self.root):
-            written = during.scratch / name
-            try:
-                written.mkdir()
-                for file, content in {**contents, CHECKSUMS: checksums(contents)}.items():
-                    write_flushed(written / file, content)
-                with during.turn():
-                    self._put_in_place(written, result.run_id)
-            finally:
-                shutil.rmtree(written, ignore_errors=True)
+        with self.stay() as during:
+            [kept] = self.keep_all([(name, result, files)], during)
+            return kept
+
+    def keep_all(self, runs: Sequence[tuple[str, RunResult, Mapping[str, bytes]]], during: Stay) -> list[RunResult]:
+        """Keep several runs, as `keep` does: all are written before the first takes its place."""
+        placed = [self._placed(name, result) for name, result, _ in runs]
+        with disk_errors(self.root), ExitStack() as cleaning:
+            written = []
+            for (name, _, files), result in zip(runs, placed, strict=True):
+                if result.run_dir is None:
+                    continue
+                folder = during.scratch / name
+                cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
+                _write(folder, files, result)
+                written.append((folder, result.run_id))
+            with during.turn():
+                for folder, run_id in written:
+                    self._put_in_place(folder, run_id, during)
+                flush_folder(during.root)
         return placed
 
-    def _put_in_place(self, written: Path, run_id: str) -> None:
+    def _placed(self, name: str, result: RunResult) -> RunResult:
+        """Return the result with its place; without one where it is not to be kept."""
+        keep = result.status != "failed" or self.find(result.run_id) is None
+        return result.model_copy(update={"run_dir": str(self.root / name) if keep else None})
+
+    def _put_in_place(self, written: Path, run_id: str, during: Stay) -> None:
         """Rename the folder; where this process dies between the renames, a later one puts the older folder back."""
-        aside: list[Path] = []
+        aside: list[tuple[Path, Path]] = []
         try:
             for older in self.folders(run_id):
-                aside.append(older.rename(written.with_name(f"{ASIDE}{older.name}")))
-            written.rename(self.root / written.name)
+                place = during.root / older.name
+                aside.append((place, during.scratch / f"{ASIDE}{older.name}"))
+                place.rename(aside[-1][1])
+            written.rename(during.root / written.name)
         except BaseException:
-            for older in aside:
-                older.rename(self.root / older.name.removeprefix(ASIDE))
+            for place, moved in aside:
+                if moved.exists():
+                    moved.rename(place)
             raise
-        for older in aside:
-            shutil.rmtree(older, ignore_errors=True)
+        for _, moved in aside:
+            shutil.rmtree(moved, ignore_errors=True)
 
     def folders(self, run_id: str = "") -> list[Path]:
-        """Return the folders of runs, or of one run: by their names first, which asks the disk least."""
+        """Return the folders of runs, or of one run."""
+        return self._named(lambda name: name.endswith(run_id))
+
+    def _named(self, wanted: Callable[[str], bool]) -> list[Path]:
+        """Return the folders of runs with these names: by their names first, which asks the disk least."""
         with disk_errors(self.root):
             names = os.listdir(self.root) if self.root.exists() else []  # noqa: PTH208 # a path for each name costs more
-            return sorted(filter(_looks_like_run, (self.root / name for name in names if name.endswith(run_id))))
+            return sorted(filter(_looks_like_run, (self.root / name for name in names if wanted(name))))
+
+
+def _write(folder: Path, files: Mapping[str, bytes], result: RunResult) -> None:
+    """Write the folder of one run, flushed file by file."""
+    text = json.dumps(result.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    contents = {**files, "result.json": text.encode()}
+    folder.mkdir()
+    for file, content in {**contents, CHECKSUMS: checksums(contents)}.items():
+        write_flushed(folder / file, content)
 
 
 def _looks_like_run(path: Path) -> bool:

@@ -1,25 +1,24 @@
 """What is unfinished, so that it can go on after an interruption: one file for each task, replaced whole or not at all.
 
-    runs/.unfinished/xavier_uniform-seed0-0f3c9a....safetensors
+    runs/.unfinished/0f3c9a....safetensors
 
-The file is safetensors: what training goes on from, by name, and in its metadata the UnfinishedTask as JSON and a
-SHA-256 over both, so that a damaged one is noticed and not trained on.
+The file is safetensors: what training goes on from, by name, the rows of each run as bytes, and in its metadata the
+rest of the UnfinishedTask as JSON and a SHA-256 over all, so that damage is noticed and not trained on.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-from pydantic import ValidationError
 
 from initbench.errors import StoreError
 from initbench.results import UnfinishedTask
@@ -31,7 +30,10 @@ if TYPE_CHECKING:
 
 FOLDER = ".unfinished"
 SUFFIX = ".safetensors"
+METRICS = "metrics."  # the names of the rows, by the runs' places: a header holds 100 MB at most, and they may be more
 MAX_HEADER_BYTES = 100_000_000  # what safetensors itself reads at most
+MAX_BYTES = 32 << 30  # of a file: more than the memory of most machines
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError, MemoryError)
 LENGTH = struct.Struct("<Q")  # the head of a safetensors file: how long its header is
 
 
@@ -54,8 +56,9 @@ class Unfinished:
         """Put this in place of what was kept of the task `name`; raises StoreError where the disk refuses."""
         from safetensors.torch import save
 
-        ours = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-        text = task.model_dump_json()
+        ours = {name: _copy(tensor) for name, tensor in tensors.items()}
+        ours |= {f"{METRICS}{place}": _as_tensor(run.metrics) for place, run in enumerate(task.runs)}
+        text = _with_metrics(task, [""] * len(task.runs)).model_dump_json()
         content = save(ours, {"task": text, "sha256": _sha256(text, ours)})
         with disk_errors(self.root):
             written = self.scratch / f"{uuid.uuid4().hex}{SUFFIX}"
@@ -73,6 +76,8 @@ class Unfinished:
         path = self.root / FOLDER / f"{name}{SUFFIX}"
         try:
             with open_regular(path) as file:
+                if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                    raise OSError(errno.EFBIG, "larger than any saved state")
                 content = file.read()
         except FileNotFoundError:
             return None
@@ -82,11 +87,12 @@ class Unfinished:
             metadata = _metadata(io.BytesIO(content))
             task = UnfinishedTask.model_validate_json(metadata["task"])
             tensors = load(content)
-        except (ValueError, KeyError, TypeError, RecursionError, ValidationError, SafetensorError) as error:
+            if _sha256(metadata["task"], tensors) != metadata["sha256"]:
+                raise StoreError(f"{path.name}: damaged, its checksum is another one")
+            rows = [_as_text(tensors.pop(f"{METRICS}{place}")) for place in range(len(task.runs))]
+        except (*UNREADABLE, SafetensorError) as error:
             raise StoreError(f"{path.name}: no saved state ({type(error).__name__})") from error
-        if _sha256(metadata["task"], tensors) != metadata.get("sha256"):
-            raise StoreError(f"{path.name}: damaged, its checksum is another one")
-        return task, tensors
+        return _with_metrics(task, rows), tensors
 
     def remove(self, name: str) -> None:
         """Forget a task: it is finished."""
@@ -109,7 +115,7 @@ def _task(path: Path) -> UnfinishedTask | None:
     try:
         with open_regular(path) as file:
             return UnfinishedTask.model_validate_json(_metadata(file)["task"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return None
 
 
@@ -122,6 +128,29 @@ def _metadata(file: BinaryIO) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise TypeError("its metadata is no mapping")
     return metadata
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """Return the tensor on the CPU, in memory of its own."""
+    import torch
+
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _as_tensor(text: str) -> Tensor:
+    import torch
+
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8) if text else torch.zeros(0, dtype=torch.uint8)
+
+
+def _as_text(tensor: Tensor) -> str:
+    return bytes(tensor.numpy()).decode()
+
+
+def _with_metrics(task: UnfinishedTask, metrics: Sequence[str]) -> UnfinishedTask:
+    """Return the task with these rows in its runs."""
+    pairs = zip(task.runs, metrics, strict=True)
+    return task.model_copy(update={"runs": tuple(run.model_copy(update={"metrics": text}) for run, text in pairs)})
 
 
 def _sha256(text: str, tensors: Mapping[str, Tensor]) -> str:

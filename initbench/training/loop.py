@@ -92,7 +92,7 @@ def train(
             if on_state:
                 on_state(trainee.state(0))
         else:
-            restore(start, trainee.tensors(), [trainee.optimizer])
+            restore(start, trainee.tensors(), [trainee.optimizer], trainee.steps // config.train.epochs)
         for epoch in range(start.epoch + 1 if start else 1, config.train.epochs + 1):
             seed_global_generator(seeds.derive(config.seed, "model", epoch), device)
             row = _epoch(trainee, dataset, epoch)

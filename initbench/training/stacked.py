@@ -128,7 +128,8 @@ def _state(epoch: int, stack: _Stack, models: Sequence[nn.Module], ends: Mapping
 
 
 def _restore(state: TrainingState, stack: _Stack, models: Sequence[nn.Module]) -> None:
-    restore(state, stack.tensors() | _ended_tensors(models, state.ended), stack.optimizers)
+    per_epoch = stack.steps // stack.config.train.epochs
+    restore(state, stack.tensors() | _ended_tensors(models, state.ended), stack.optimizers, per_epoch)
     for place in state.ended:
         models[place].eval()
 

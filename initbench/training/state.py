@@ -54,11 +54,15 @@ def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     }
 
 
-def restore(state: TrainingState, tensors: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
+def restore(
+    state: TrainingState, tensors: Mapping[str, Tensor], optimizers: Sequence[Optimizer], steps_per_epoch: int
+) -> None:
     """Give `tensors`, in place, and the optimizers the values of the state.
 
-    Raises StateError where the state is of another training: one with other tensors, shapes or types.
+    Raises StateError where the state is of another training: one with other steps, tensors, shapes or types.
     """
+    if state.steps != state.epoch * steps_per_epoch:
+        raise StateError(f"{state.epoch} epochs are {state.epoch * steps_per_epoch} steps, not {state.steps}")
     for name, tensor in tensors.items():
         saved = state.tensors.get(name)
         if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:

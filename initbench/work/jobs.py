@@ -75,6 +75,6 @@ def _shape(config: Config) -> tuple[object, ...]:
 def task_name(task: Sequence[Job]) -> str:
     """Return what a task is called where it is kept while it is unfinished."""
     if len(task) == 1:
-        return task[0].folder
+        return task[0].run_id
     ids = hashlib.sha256("".join(job.run_id for job in task).encode()).hexdigest()
     return f"stack-of-{len(task)}-{ids[:16]}"

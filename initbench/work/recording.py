@@ -93,18 +93,29 @@ class Recorder:
             metrics=self._files.rows.decode(),
         )
 
-    def restore(self, run: UnfinishedRun) -> None:
-        """Take up what the run had come to; raises ValueError where it is another run, or its rows cannot be read."""
+    def restore(self, run: UnfinishedRun, epochs: int) -> None:
+        """Take up what the run had come to, in which `epochs` epochs have a row.
+
+        Raises ValueError, KeyError, TypeError or RecursionError, and changes nothing, where that is not what it says.
+        """
         if run.run_id != self.job.run_id:
             raise ValueError(f"it is of the run {run.run_id}")
         rows: dict[str, list[Any]] = {"pretraining": [], "training": [], "signals": []}
         for line in run.metrics.splitlines():
             row = json.loads(line)
             rows[row.pop("phase")].append(row)
-        self._pretraining = [PretrainingRow.model_validate(row) for row in rows["pretraining"]]
-        self._history = [EpochRow.model_validate(row) for row in rows["training"]]
+        pretraining = [PretrainingRow.model_validate(row) for row in rows["pretraining"]]
+        history = [EpochRow.model_validate(row) for row in rows["training"]]
+        if [row.epoch for row in history] != list(range(1, epochs + 1)):
+            raise ValueError("its rows are not those of its epochs")
+        self._pretraining, self._history = pretraining, history
         self._files.rows = run.metrics.encode()
         self._parameters, self.init_s, self._train_s = run.parameters, run.init_s, run.train_s
+
+    def forget(self) -> None:
+        """Be as if nothing had been restored."""
+        self._pretraining, self._history, self._files.rows = [], [], b""
+        self._parameters, self.init_s, self._train_s = 0, 0.0, 0.0
 
     def resumed(self, epoch: int) -> None:
         """Tell that the run goes on after this epoch."""

@@ -41,8 +41,10 @@ class Saving:
                 return None
             task, tensors = found
             self._take_up(task)
-        except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (StoreError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.discard(error)
+            for recorder in self._recorders:
+                recorder.forget()
             return None
         self.resumed_after = (*task.resumed_after, task.epoch)
         for recorder in self._recorders:
@@ -53,15 +55,17 @@ class Saving:
         """Forget what was saved, which `error` says cannot be used."""
         if self._unfinished is not None:
             self._unfinished.remove(self._name)
-        self._emit(
-            Notice(f"what was saved of {self._name} cannot be used ({error}): it is trained from the beginning.")
-        )
+        job = self._recorders[0].job
+        what = f"{job.label}, seed {job.config.seed}" + (", and its stack" if len(self._recorders) > 1 else "")
+        self._emit(Notice(f"what was saved of {what} cannot be used ({error}): it is trained from the beginning."))
 
     def _take_up(self, task: UnfinishedTask) -> None:
-        if len(task.runs) != len(self._recorders) or not task.epoch < self._epochs:
+        places = range(len(self._recorders))
+        if len(task.runs) != len(places) or not task.epoch < self._epochs or not task.ended.keys() <= set(places):
             raise ValueError("it is of another task")
-        for recorder, run in zip(self._recorders, task.runs, strict=True):
-            recorder.restore(run)
+        for place, recorder, run in zip(places, self._recorders, task.runs, strict=True):
+            end = task.ended.get(place)
+            recorder.restore(run, end.epoch - 1 if end else task.epoch)
 
     def on_state(self, state: TrainingState) -> None:
         """Save it, if it is time to; raises StoreError where the disk refuses."""

@@ -10,7 +10,7 @@ import pytest
 from report.builders import MNIST, run_result
 
 from initbench.cli.eta import Eta, in_words
-from initbench.events import EpochDone, Event, Initializing, InitStep, Planned, RunDone
+from initbench.events import EpochDone, Event, Initializing, InitStep, Planned, Resumed, RunDone
 from initbench.results import EpochRow
 
 EPOCHS = 10
@@ -219,6 +219,21 @@ def test_a_run_that_begins_again_on_another_worker_gives_its_epochs_back() -> No
     assert eta.epochs_done == 5
     eta.event(run_events("he", 0, Cost(), lambda: 1.0)[0][1], 20.0)
     assert eta.epochs_done == 1
+
+
+@pytest.mark.parametrize("engine", ["sequential", "stacked"])
+def test_what_was_done_before_an_interruption_does_not_count_as_speed(engine: str) -> None:
+    """A run of 10 epochs, of 10 s each, goes on after the 9th; another one has all of its 100 s before it."""
+    eta = Eta(planned(("he", "he"), 1, engine=engine))
+    rows = tuple(
+        EpochRow(epoch=epoch, train_loss=1, train_accuracy=0.5, test_accuracy=0.5, seconds=10.0)
+        for epoch in range(1, 11)
+    )
+    eta.event(Resumed("he-0", "he", 0, 9, rows[:9]), 0.0)
+    eta.event(EpochDone("he-0", "he", 0, rows[9]), 10.0)
+    done = run_result("he", 0, 0.5, init_s=0.0, train_s=100.0).model_copy(update={"run_id": "he-0", "history": rows})
+    eta.event(RunDone("he", done, reused=False), 10.0)
+    assert eta.remaining_s(10.0) == pytest.approx(100.0)
 
 
 def test_it_counts_down_between_events_and_not_below_nothing() -> None:

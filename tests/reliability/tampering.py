@@ -103,7 +103,9 @@ class WritingForever:
                 os.write(1, f"state {generation}\n".encode())
                 if generation % 3 == 0:
                     files = {"metrics.jsonl": f"{generation}\n".encode() * 5_000}
-                    store.keep(self.name, result.model_copy(update={"init_s": float(generation)}), files, during)
+                    store.keep_all(
+                        [(self.name, result.model_copy(update={"init_s": float(generation)}), files)], during
+                    )
                     os.write(1, f"result {generation}\n".encode())
 
 

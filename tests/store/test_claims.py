@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from store.test_store import ID, left_in, result
 
 from initbench.errors import StoreError
-from initbench.store import Store
+from initbench.store import Store, claims
 from initbench.store.claims import ASIDE, stay
 
 OTHER = """
@@ -122,11 +123,40 @@ def test_hidden_folders_that_lead_elsewhere_are_refused(tmp_path: Path, name: st
 def test_what_is_not_ours_in_the_hidden_folders_stays(tmp_path: Path) -> None:
     with stay(tmp_path):
         pass
+    (tmp_path / ".claims" / "notes.txt").write_text("mine")
     (tmp_path / ".tmp" / "notes.lock").write_text("mine")
     (tmp_path / ".tmp" / "folder").mkdir()
     with stay(tmp_path):
         pass
-    assert left_in(tmp_path) == [".tmp/folder", ".tmp/notes.lock"]
+    assert left_in(tmp_path) == [".claims/notes.txt", ".tmp/folder", ".tmp/notes.lock"]
+
+
+def test_an_older_folder_does_not_come_back_beside_the_new_one_under_another_name(tmp_path: Path) -> None:
+    """A process that died after the new folder took its place, while it deleted the older one."""
+    store = Store(tmp_path)
+    new = Path(store.keep(f"mine-he-seed0-{ID}", result(), {}).run_dir or "")
+    with other_process(tmp_path) as other:
+        [scratch] = [path for path in (tmp_path / ".tmp").iterdir() if path.is_dir()]
+        (scratch / f"{ASIDE}he-seed0-{ID}").mkdir()
+        other.kill()
+        other.wait()
+    with store.stay():
+        pass
+    assert left_in(tmp_path) == [new.name]
+
+
+def test_the_end_does_not_wait_for_a_process_that_has_the_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was stopped (SIGSTOP) in that moment; what is left then is swept later."""
+    monkeypatch.setattr(claims, "PATIENCE_AT_END_S", 0.05)
+    with stay(tmp_path) as here:
+        assert here.claim(ID)
+        turn = FileLock(tmp_path / ".lock")
+        turn.acquire()
+    turn.release()
+    assert f".claims/{ID}" in left_in(tmp_path)
+    with stay(tmp_path) as here:
+        assert here.claim(ID)
+    assert left_in(tmp_path) == []
 
 
 def test_a_runs_folder_that_is_removed_meanwhile_is_one_clear_error(tmp_path: Path) -> None:
@@ -138,5 +168,5 @@ def test_a_runs_folder_that_is_removed_meanwhile_is_one_clear_error(tmp_path: Pa
         with pytest.raises(StoreError, match="It was removed while initbench was at work in it"):
             here.claim(ID)
         with pytest.raises(StoreError, match="It was removed while initbench was at work in it"):
-            store.keep(f"he-seed0-{ID}", result(), {}, here)
+            store.keep_all([(f"he-seed0-{ID}", result(), {})], here)
     assert not store.root.exists()

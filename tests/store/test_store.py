@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -189,6 +191,84 @@ def test_a_failed_run_is_listed_but_not_found_for_reuse(tmp_path: Path) -> None:
     write(store, failed)
     assert [run.status for run in store.runs() if isinstance(run, RunResult)] == ["failed"]
     assert store.find(ID) is None
+
+
+def test_a_failed_run_does_not_take_the_place_of_one_that_did_not_fail(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    good = write(store, result())
+    failed = result().model_copy(update={"status": "failed", "test_accuracy": None, "error": "out of memory"})
+    assert store.keep(good.name, failed, {}).run_dir is None
+    assert store.find(ID) == result().model_copy(update={"run_dir": str(good)})
+    write(Store(tmp_path / "other"), failed)
+    assert Store(tmp_path / "other").keep(good.name, result(), {}).run_dir is not None
+
+
+@pytest.mark.parametrize("also_back", [False, True])
+def test_a_run_that_was_moved_aside_comes_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also_back: bool
+) -> None:
+    """The second rename fails, or that and the one back."""
+    store = Store(tmp_path)
+    write(store, result())
+    renames, real = itertools.count(1), Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if next(renames) in ({2, 3} if also_back else {2}):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(StoreError, match="Input/output error"):
+        write(store, result())
+    assert store.find(ID) is not None
+    assert left_in(tmp_path) == [folder_name("he_uniform", 0, ID)]
+
+
+def test_several_runs_are_all_written_before_the_first_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [(f"he-seed{seed}-{seed:016x}", result(f"{seed:016x}", seed), {"notes.txt": b"x"}) for seed in range(4)]
+    flushed, real = itertools.count(1), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if next(flushed) == 11:  # of three files for each run, in the fourth
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with Store(tmp_path).stay() as during, pytest.raises(StoreError, match="No space left"):
+        Store(tmp_path).keep_all(runs, during)
+    assert left_in(tmp_path) == []
+    with Store(tmp_path).stay() as during:
+        kept = Store(tmp_path).keep_all(runs, during)
+    assert [run.run_dir for run in kept] == [str(tmp_path / name) for name, _, _ in runs]
+    assert len(list(Store(tmp_path).runs())) == 4
+
+
+def test_removing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it deletes: the folder is out of sight then, and swept by the next stay."""
+    store = Store(tmp_path)
+    folder = write(store, result())
+
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove(folder)
+    assert list(store.runs()) == []
+
+
+def test_a_folder_that_changes_under_a_relative_path_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(Path("runs"))
+    (tmp_path / "elsewhere").mkdir()
+    with store.stay() as during:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        store.keep_all([(f"he-seed0-{ID}", result(), {})], during)
+    assert left_in(tmp_path / "runs") == [f"he-seed0-{ID}"]
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def remove(run: Which, runs_dir: arguments.RunsDir = Path("runs")) -> None:
     store = Store(runs_dir)
     if not store.match(run) and (name := store.match_unfinished(run)):
         store.remove_unfinished(name)
-        typer.echo(printable(f"removed the unfinished run {name}"))
+        typer.echo(printable(f"removed what was kept of the unfinished run {run}"))
         return
     path = folder_of(one_run(run, runs_dir))
     store.remove(path)
