@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from initbench.config import Config, TrainConfig
+from initbench.config import Config
 from initbench.data import Dataset
 from initbench.layers import seed_dropout_of_stack
 from initbench.results import Divergence, EpochRow
-from initbench.training.epochs import epoch_order, learning_rate, mean_loss, steps_per_epoch
-from initbench.training.optimizers import Optimizer, build_optimizer
+from initbench.training.epochs import epoch_order, learning_rate, mean_loss
 from initbench.training.pixels import Pixels
 from initbench.training.precision import check_precision, products_in, subnormals_flushed
-from initbench.training.replicas import Replicas
+from initbench.training.stack import Stack, build_stack, restore_stack, state_of
 from initbench.training.stackable import unstackable
-from initbench.training.state import TrainingState, model_tensors, optimizer_tensors, restore, tensors_of
+from initbench.training.state import TrainingState
 
 __all__ = ["train_stacked", "try_step", "unstackable"]
 
 WINDOW = 20  # steps whose logits are kept before their losses are computed, all at once
 EVALUATED = 500  # images that are evaluated at once, for each replica
-
-
-@dataclass(frozen=True)
-class _SameRate:
-    """The replicas `which`, side by side in the stack, that have the learning rate of `config`."""
-
-    which: slice
-    config: TrainConfig
-    optimizer: Optimizer
-
-
-@dataclass(frozen=True)
-class _Stack:
-    """Everything that one step touches."""
-
-    replicas: Replicas
-    rates: list[_SameRate]
-    config: Config  # of the first replica; what differs between them is not looked at here
-    seeds: list[int]  # [R]
-    of_replica: Tensor  # [R], the place of each replica's seed among the distinct ones
-    dataset: Dataset
-    pixels: Pixels
-    steps: int  # in the whole training
-
-    @property
-    def distinct_seeds(self) -> list[int]:
-        return list(dict.fromkeys(self.seeds))
-
-    @property
-    def optimizers(self) -> list[Optimizer]:
-        return [same.optimizer for same in self.rates]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return everything that training changes, by the names it has in a state."""
-        return model_tensors(self.replicas.tensors) | optimizer_tensors(self.optimizers)
 
 
 def train_stacked(
@@ -98,9 +60,9 @@ def train_stacked(
     with products_in(configs[0].train.precision, device), subnormals_flushed():
         stack = build_stack([models[place] for place in by_rate], dataset, [configs[place] for place in by_rate])
         if start:
-            _restore(start, stack, models)
+            restore_stack(start, stack, models)
         elif on_state:
-            on_state(_state(0, stack, models, ends))
+            on_state(state_of(0, stack, models, ends))
         for epoch in range(start.epoch + 1 if start else 1, configs[0].train.epochs + 1):
             outcomes = dict(zip(by_rate, enumerate(_epoch(stack, epoch)), strict=True))
             for place, (replica, outcome) in sorted(outcomes.items()):
@@ -114,33 +76,11 @@ def train_stacked(
             if len(ends) == len(models):
                 break
             if on_state and epoch < configs[0].train.epochs:
-                on_state(_state(epoch, stack, models, ends))
+                on_state(state_of(epoch, stack, models, ends))
     for replica, place in enumerate(by_rate):
         if place not in ends:
             stack.replicas.hand_back(replica, models[place])
     return [ends.get(place) for place in range(len(models))]
-
-
-def _state(epoch: int, stack: _Stack, models: Sequence[nn.Module], ends: Mapping[int, Divergence]) -> TrainingState:
-    """Return what the stack goes on from: its own tensors, and the models of the replicas that diverged."""
-    tensors = stack.tensors() | _ended_tensors(models, ends)
-    return TrainingState(epoch, stack.optimizers[0].steps, tensors, dict(ends))
-
-
-def _restore(state: TrainingState, stack: _Stack, models: Sequence[nn.Module]) -> None:
-    per_epoch = stack.steps // stack.config.train.epochs
-    restore(state, stack.tensors() | _ended_tensors(models, state.ended), stack.optimizers, per_epoch)
-    for place in state.ended:
-        models[place].eval()
-
-
-def _ended_tensors(models: Sequence[nn.Module], ends: Iterable[int]) -> dict[str, Tensor]:
-    """Return the tensors of the models that have their weights back, by their names in a state."""
-    return {
-        f"ended.{place}.{name}": tensor
-        for place in ends
-        for name, tensor in model_tensors(tensors_of(models[place])).items()
-    }
 
 
 def try_step(models: Sequence[nn.Module], dataset: Dataset, configs: Sequence[Config]) -> None:
@@ -169,39 +109,7 @@ def _shared(config: Config) -> Config:
     return config.model_copy(update={"seed": 0, "name": None, "init": plain.init, "train": train})
 
 
-def build_stack(models: Sequence[nn.Module], dataset: Dataset, configs: Sequence[Config]) -> _Stack:
-    """Return the models, whose learning rates are in order, ready for the first epoch."""
-    config, device = configs[0], dataset.train_labels.device
-    seeds = [one.seed for one in configs]
-    distinct = list(dict.fromkeys(seeds))
-    pixels = Pixels(dataset.train_images)
-    replicas = Replicas(models, device)
-    two = pixels.at(torch.arange(min(2, len(dataset.train_labels)), device=device))
-    replicas.lay_out(two.expand(len(models), *two.shape))
-    return _Stack(
-        replicas=replicas,
-        rates=list(_same_rates(replicas.parameters, configs)),
-        config=config,
-        seeds=seeds,
-        of_replica=torch.tensor([distinct.index(seed) for seed in seeds], device=device),
-        dataset=dataset,
-        pixels=pixels,
-        steps=config.train.epochs
-        * steps_per_epoch(len(dataset.train_labels), config.data.batch_size, config.data.drop_last),
-    )
-
-
-def _same_rates(parameters: Sequence[Tensor], configs: Sequence[Config]) -> Iterator[_SameRate]:
-    first = 0
-    for _, group in itertools.groupby(configs, key=lambda config: config.train.lr):
-        same = list(group)
-        which = slice(first, first + len(same))
-        optimizer = build_optimizer(same[0].train, [parameter[which] for parameter in parameters])
-        yield _SameRate(which, same[0].train, optimizer)
-        first += len(same)
-
-
-def _epoch(stack: _Stack, epoch: int) -> list[EpochRow | Divergence]:
+def _epoch(stack: Stack, epoch: int) -> list[EpochRow | Divergence]:
     """Train for one epoch and return the row of each replica, in the order of the stack."""
     started = time.perf_counter()
     seed_dropout_of_stack(stack.replicas.network, stack.seeds, epoch, stack.of_replica.device)
@@ -226,7 +134,7 @@ def _epoch(stack: _Stack, epoch: int) -> list[EpochRow | Divergence]:
     ]
 
 
-def _orders(stack: _Stack, epoch: int) -> Tensor:
+def _orders(stack: Stack, epoch: int) -> Tensor:
     """Return the indices of this epoch's images, in order, for each distinct seed [S, N], on the device."""
     images = len(stack.dataset.train_labels)
     of_seeds = [stack.config.model_copy(update={"seed": seed}) for seed in stack.distinct_seeds]
@@ -245,7 +153,7 @@ def _first_steps_astray(losses: Tensor, finite_weights: Tensor) -> Tensor:
     return torch.where(finite.all(1), of_weights, first)
 
 
-def _steps(stack: _Stack, orders: Tensor) -> tuple[Tensor, Tensor]:
+def _steps(stack: Stack, orders: Tensor) -> tuple[Tensor, Tensor]:
     """Take one step per batch of orders [S, N]; return the losses [R, steps] and how many images each got right [R].
 
     Nothing is read back from the device.
@@ -263,7 +171,7 @@ def _steps(stack: _Stack, orders: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(losses, 1), hits
 
 
-def _step(stack: _Stack, index: Tensor) -> tuple[Tensor, Tensor]:
+def _step(stack: Stack, index: Tensor) -> tuple[Tensor, Tensor]:
     """Take one step on the images at index [S, B]; return the logits [R, B, C] before it, and the labels [R, B]."""
     of_replicas = index.index_select(0, stack.of_replica)
     images = stack.pixels.at(of_replicas.flatten()).view(*of_replicas.shape, *stack.dataset.train_images.shape[1:])
@@ -301,7 +209,7 @@ def clipped_each(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:
     return [gradient * scale.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
 
 
-def _hits(stack: _Stack, images: int) -> Tensor:
+def _hits(stack: Stack, images: int) -> Tensor:
     """Return how many of the first `images` test images each replica gets right [R]."""
     stack.replicas.network.eval()
     labels = stack.dataset.test_labels[:images]

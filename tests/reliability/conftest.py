@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from _pytest.terminal import TerminalReporter
+from bench_settings import tiny
+from reliability.invoking import Invoke
 
 from initbench.environment import cpu_model
 
@@ -40,6 +43,27 @@ def count(full: bool) -> Count:
 def figure(record_property: Callable[[str, object], None]) -> Figure:
     """Add a row to the table: what was tried, and what was found."""
     return lambda test, found: record_property(COLUMN, (test, found))
+
+
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Call the program as a user does, in this process."""
+    return Invoke(capsys, monkeypatch)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A config whose training takes milliseconds and records signals."""
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(train={"epochs": 1, "signals": 1})))
+    return "tiny.yaml"
+
+
+@pytest.fixture
+def whole(invoke: Invoke, config: str) -> Path:
+    """A run's folder, whole."""
+    assert invoke("run", config, "--quiet").code == 0
+    [folder] = Path("runs").glob("*-seed0-*")
+    return folder.resolve()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
-from bench_settings import tiny
 from reliability.invoking import Invoke
 
 import initbench
@@ -28,26 +26,6 @@ Count = Callable[[int, int], int]
 Figure = Callable[[str, str], None]
 
 PACKAGE = Path(initbench.__file__).parent
-
-
-@pytest.fixture
-def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    return Invoke(capsys, monkeypatch)
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    """A config whose training takes milliseconds and records signals."""
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(train={"epochs": 1, "signals": 1})))
-    return "tiny.yaml"
-
-
-@pytest.fixture
-def whole(invoke: Invoke, config: str) -> Path:
-    """A run's folder, whole."""
-    assert invoke("run", config, "--quiet").code == 0
-    [folder] = Path("runs").glob("*-seed0-*")
-    return folder.resolve()
 
 
 class Planted:
