@@ -61,11 +61,6 @@ ID = "0123456789abcdef"
 MOST = 500
 
 
-@pytest.fixture
-def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    return Invoke(capsys, monkeypatch)
-
-
 # one of each kind: always among the names
 EVERYTHING = (
     "=1 [red]x[/blue] <script> | `c` **x** [x](http://e.example) www.e.example $x$ & % # ^ ~ \\x{} \x1b[2J \u202e\n/../"
