@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 CHECKSUMS = "SHA256SUMS"  # the name of the file; it has no line of its own
 _LINE = re.compile(rb"(\\?)([0-9a-f]{64}) [ *](.+)")
@@ -44,8 +44,11 @@ def parse_checksums(content: bytes) -> dict[str, str]:
     return found
 
 
-def mismatch(files: Mapping[str, bytes]) -> str:
-    """Return what of `files`, by their names, is not as SHA256SUMS among them says; "" where all is, or that is not."""
+def mismatch(files: Mapping[str, bytes], of: Container[str] | None = None) -> str:
+    """Return what of `files`, by their names, is not as SHA256SUMS among them says; "" where all is, or that is not.
+
+    With `of`, the other files are left out.
+    """
     if CHECKSUMS not in files:
         return ""
     try:
@@ -53,6 +56,8 @@ def mismatch(files: Mapping[str, bytes]) -> str:
     except ValueError as error:
         return f"{CHECKSUMS}: {error}"
     for name, expected in sorted(listed.items()):
+        if of is not None and name not in of:
+            continue
         if name not in files:
             return f"{name} is missing"
         if hashlib.sha256(files[name]).hexdigest() != expected:

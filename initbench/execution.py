@@ -21,11 +21,11 @@ from initbench.errors import UsageError
 from initbench.events import Emit
 from initbench.execute import Lost, executor_for, executors
 from initbench.plan import Plan, plan
-from initbench.relatives import why_not
+from initbench.relatives import not_reusable, why_not
 from initbench.report.compact import counted
 from initbench.results import RunResult
 from initbench.sharing import Sharing
-from initbench.store import Store, Unfinished
+from initbench.store import Broken, Store, Unfinished
 from initbench.work import Finished, Job, Task, execute_task, lost, tasks_of
 
 WAITING = 2  # tasks that may wait for the disk
@@ -83,9 +83,27 @@ def prepare(configs: Mapping[str, Sequence[Config]], how: How) -> Prepared:
         )
     jobs = _block(planned.jobs, *how.shard) if how.shard else planned.jobs
     store = Store(Path(how.runs_dir)) if how.runs_dir else None
-    found = store.find_all(job.run_id for job in jobs) if store and not how.fresh else {}
-    stored = {job.run_id: found[job.run_id] for job in jobs if job.run_id in found and job.describes(found[job.run_id])}
+    stored = _reusable(jobs, store, how.emit) if store and not how.fresh else {}
     return Prepared(planned, jobs, stored, store, how)
+
+
+def _reusable(jobs: Sequence[Job], store: Store, emit: Emit) -> dict[str, RunResult]:
+    """Return the stored runs of these jobs by their ids; tell of those that are there, but damaged.
+
+    Raises StoreError for those that cannot be read here, and must not be replaced.
+    """
+    reusable = {}
+    found = store.read_all(job.run_id for job in jobs)
+    for job in jobs:
+        run = found.get(job.run_id)
+        if run is None or (isinstance(run, RunResult) and run.status == "failed"):
+            continue
+        if problem := not_reusable(job, run):
+            where = Path(run.path if isinstance(run, Broken) else run.run_dir or "").name
+            emit(events.Notice(f"the stored run {where} is damaged ({problem}): it is trained again, and replaced."))
+        elif isinstance(run, RunResult):
+            reusable[job.run_id] = run
+    return reusable
 
 
 def _block(jobs: list[Job], part: int, parts: int) -> list[Job]:

@@ -127,7 +127,7 @@ def _dataset(old: Any, new: Any) -> Iterator[str]:
     elif not _same(old[:2], new[:2]):
         yield f"dataset {_dataset_name(old)}, now {_dataset_name(new)}"
     else:
-        yield f"other bytes of dataset {_dataset_name(new)}"
+        yield f"other bytes of dataset {_dataset_name(new)} (another data.limit?)"
 
 
 def _dataset_name(dataset: Sequence[Any]) -> str:

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from initbench.errors import StoreError
 from initbench.identity import differences
 from initbench.results import RunResult
-from initbench.store import Store
+from initbench.store import Broken, Store
 from initbench.store.opening import read_file
-from initbench.store.reading import read_run
+from initbench.store.reading import damage, read_run
 from initbench.store.strict_json import parse_json
 from initbench.work import Job
 
-MOST_TOLD = 3  # differences that are named
+MOST_TOLD = 4  # differences that are named
 MOST_READ = 4  # finished runs of one scheme and seed that are looked at
 
 
@@ -32,12 +33,28 @@ def why_not(jobs: Sequence[Job], store: Store) -> list[str]:
     return [line for line in lines if line]
 
 
+def not_reusable(job: Job, run: RunResult | Broken) -> str:
+    """Return why what is stored under the id of a job's run is not taken for it, "" where it is.
+
+    A failed run is none to be reused, which goes without saying. Raises StoreError for what must not be replaced.
+    """
+    if isinstance(run, Broken):
+        if run.precious:
+            raise StoreError(
+                f"{run.path} is in the way: {run.reason}. Move it, or choose another folder with --runs-dir."
+            )
+        return run.reason
+    if not job.describes(run):
+        return "what it says of itself is not this run"
+    return damage(Path(run.run_dir or ""), run)
+
+
 def _line(one: str, many: str, found: Sequence[tuple[str, list[str]]]) -> str:
     """Return what is said of runs, each with why it is another one."""
     if not found:
         return ""
     what, reasons = found[0]
-    because = "; ".join(reasons[:MOST_TOLD]) + (f"; and {len(reasons) - MOST_TOLD} more" * (len(reasons) > MOST_TOLD))
+    because = "; ".join(reasons if len(reasons) <= MOST_TOLD else [*reasons[: MOST_TOLD - 1], reasons[-1]])
     if len(found) == 1:
         return f"{what} {one}: {because}."
     return f"{len(found)} such runs {many}, among them {what}: {because}."
@@ -56,7 +73,7 @@ def _unfinished(jobs: Sequence[Job], store: Store) -> Iterator[tuple[str, list[s
         for task, run in others[job.scheme, job.config.seed][:1]:
             what = f"the unfinished run of {run.scheme}, seed {run.seed} ({task.epoch} of {task.epochs} epochs),"
             if reasons := differences(run.identity, job.identity.parts):
-                yield what, reasons
+                yield what, [*reasons, f"`initbench runs remove {run.run_id[:8]}` forgets it"]
 
 
 def _finished(jobs: Sequence[Job], store: Store) -> Iterator[tuple[str, list[str]]]:

@@ -130,8 +130,10 @@ def _differences(run: RunResult, again: RunResult) -> Iterator[str]:
     yield from _different_rows("epoch", run.history, again.history)
     if run.divergence != again.divergence:
         yield f"it {_ending(run)}, now it {_ending(again)}"
-    if run.parameters != again.parameters:
-        yield f"{run.parameters:,} parameters, now {again.parameters:,}"
+    for name in ("scheme", "seed", "status", "parameters", "test_accuracy"):
+        before, after = getattr(run, name), getattr(again, name)
+        if before != after:
+            yield f"{name.replace('_', ' ')}: {before!r}, now {after!r}"
 
 
 def _ending(run: RunResult) -> str:

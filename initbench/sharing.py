@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from initbench.relatives import not_reusable
 from initbench.results import RunResult
 from initbench.store import Stay, Store
 from initbench.work import Finished, Job, Task, task_name
@@ -38,7 +39,7 @@ class Sharing:
         if not self._stay.claim(job.run_id):
             return False
         result = None if self._fresh else self._store.find(job.run_id)
-        if result is None or not job.describes(result):
+        if result is None or not_reusable(job, result):
             return True
         self._stay.release(job.run_id)
         self._found.append((self._left.pop(job.run_id), result))

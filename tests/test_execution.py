@@ -172,15 +172,15 @@ def job(engine: Any, lr: float, hidden: Sequence[int] = (16,)) -> work.Job:
 
 @pytest.mark.usefixtures("forked_workers")
 def test_a_disk_error_ends_the_workers_and_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real, kept = Store.keep, list[str]()
+    real, kept = Store.keep_all, list[str]()
 
-    def keep(store: Store, *run: Any) -> Any:
+    def keep_all(store: Store, *runs: Any) -> Any:
         if kept:
             raise initbench.StoreError("disk full")
         kept.append("one")
-        return real(store, *run)
+        return real(store, *runs)
 
-    monkeypatch.setattr(Store, "keep", keep)
+    monkeypatch.setattr(Store, "keep_all", keep_all)
     with pytest.raises(initbench.StoreError, match="disk full"):
         initbench.compare(["xavier", "he"], config=tiny(), seeds=3, jobs=2, runs_dir=tmp_path)
     assert multiprocessing.active_children() == []

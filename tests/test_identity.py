@@ -106,7 +106,7 @@ DIFFERENCES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"schema_version": 0}, {}, ["the schema of results 0, now 1"]),
     ({"device": "cuda"}, {}, ["device type cuda, now cpu"]),
     ({"engine": "stacked"}, {}, ["engine stacked, now sequential"]),
-    ({"dataset": ["mnist", None, "b" * 64]}, {}, ["other bytes of dataset mnist"]),
+    ({"dataset": ["mnist", None, "b" * 64]}, {}, ["other bytes of dataset mnist (another data.limit?)"]),
     ({"dataset": ["digits", "mnist", "b" * 64]}, {}, ["dataset digits (in place of mnist), now mnist"]),
     ({"dataset": ["kmnist", None, "a" * 64]}, {}, ["dataset kmnist, now mnist"]),
     (parts_of(["train.lr=0.001"]), parts_of(["train.lr=0.01"]), ["train.lr 0.001, now 0.01"]),

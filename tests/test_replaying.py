@@ -109,7 +109,10 @@ DIFFERENT: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (other_pretraining, "1 pre-training epoch, now 0"),
     (one_epoch_less, "1 epoch, now 2"),
     (diverged, "it diverged in epoch 3, step 1, now it did not diverge"),
-    (lambda content: content.update(parameters=7), "7 parameters, now 12,730"),
+    (lambda content: content.update(parameters=7), "parameters: 7, now 12730"),
+    (lambda content: content.update(test_accuracy=0.99), "test accuracy: 0.99, now "),
+    (lambda content: content.update(seed=77), "seed: 77, now "),
+    (lambda content: content.update(scheme="he_uniform"), "scheme: 'he_uniform', now 'xavier_uniform'"),
 ]
 
 

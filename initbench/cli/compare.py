@@ -88,7 +88,8 @@ def compare(
 ) -> None:
     """Compare schemes on paired seeds: means with intervals, paired differences, a verdict in words.
 
-    Runs that the runs folder holds already are not trained again.
+    Runs that the runs folder holds already are not trained again; what was interrupted goes on after its last saved
+    epoch. Exit codes: 0 done, 1 a run failed or an error was reported, 2 wrong usage or config, 130 or 143 interrupted.
     """
     from initbench.report import formats
     from initbench.schemes import distinct

@@ -6,12 +6,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-CODES = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # 130, 143: what an interrupted program ends with
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+CODES = tuple(128 + number for number in SIGNALS)  # 130, 143, 129: what an interrupted program ends with
 GOES_ON = ("run", "compare")  # commands that go on where they were interrupted
 SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides (ECMA-48's DECTCEM, as xterm has it)
 
@@ -19,40 +20,43 @@ SHOW_CURSOR = b"\x1b[?25h"  # which a live display hides (ECMA-48's DECTCEM, as 
 @contextmanager
 def obeyed() -> Iterator[None]:
     """End the program at once on a signal: while libraries are imported, some of them swallow exceptions."""
-    signal.signal(signal.SIGINT, _end_with_hint)
-    signal.signal(signal.SIGTERM, _end_with_hint)
+    _obey(_end_with_hint)
     try:
         yield
     finally:
         with suppress(OSError, ValueError):  # whoever read it is gone
             sys.stdout.flush()  # from here on there is nothing left to clean up
-        signal.signal(signal.SIGINT, _end)
-        signal.signal(signal.SIGTERM, _end)
+        _obey(_end)
 
 
 def clean_up_first() -> None:
-    """From here on, raise KeyboardInterrupt or SystemExit(143) on a signal, so that everything is left in order.
+    """From here on, raise KeyboardInterrupt or SystemExit(143 or 129) on a signal, so that all is left in order.
 
     A second signal ends the program at once, whatever the first one is busy with.
     """
-    signal.signal(signal.SIGINT, _raise)
-    signal.signal(signal.SIGTERM, _raise)
+    _obey(_raise)
 
 
 def hint() -> str:
     """Return what is said to a user whose command was interrupted: how it goes on."""
     words = sys.argv[1:]
-    if not words or words[0] not in GOES_ON:
+    if not words or words[0] not in GOES_ON or "--dry-run" in words:
         return "interrupted."
-    kept = "interrupted. What is finished is kept, what is not up to its last saved epoch"
-    if "--fresh" in words:
-        return f"{kept}; --fresh would train all of it again."
-    return f"{kept}. The same command goes on from there:\n  {shlex.join(['initbench', *words])}"
+    command = shlex.join(["initbench", *(word for word in words if word != "--fresh")])
+    return (
+        f"interrupted. Finished runs are kept, others up to their last saved epoch. To go on from there:\n  {command}"
+    )
+
+
+def _obey(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
+    """Let `handler` answer the signals, but for those that the program was started to ignore, as by nohup."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGINT, _end)
-    signal.signal(signal.SIGTERM, _end)
+    _obey(_end)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)

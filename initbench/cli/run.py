@@ -39,7 +39,9 @@ def run(
 ) -> None:
     """Train one config once and log every epoch.
 
-    A run that the runs folder holds already (same config, seed, data and versions) is shown, not trained again.
+    A run that the runs folder holds already (same config, seed, data and versions) is shown, not trained again; one
+    that was interrupted goes on after its last saved epoch. Exit codes: 0 done, 1 the run failed or an error was
+    reported, 2 wrong usage or config, 130 or 143 interrupted.
     """
     loaded = arguments.load(
         config, set_, no_fallback, scheme=scheme, seed=seed, epochs=epochs, device=device, limit=limit

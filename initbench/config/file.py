@@ -12,6 +12,7 @@ from initbench.errors import ConfigError, did_you_mean
 
 MAX_BYTES = 1 << 18  # 256 KiB, which PyYAML reads within half a second; a config has about one KiB
 SUFFIXES = (".yaml", ".yml")
+HANDED_OVER = ("/dev/", "/proc/")  # where pipes are that somebody writes to: /dev/stdin, <(command)
 MAX_NEIGHBOURS = 1_000  # files that are looked at for a "did you mean"
 
 
@@ -33,6 +34,8 @@ def read_config_file(path: str | Path) -> Composed:
 def _read(path: Path, source: Source) -> bytes:
     """Return the file's bytes; a longer file is not read beyond the limit, so that any device or pipe will do."""
     try:
+        if path.is_fifo() and not str(path).startswith(HANDED_OVER):
+            raise OSError(0, "a named pipe, which may never say anything")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -44,4 +44,4 @@ def _remedy(root: Path, error: OSError) -> str:
         return "Free some space and give the command again, or choose another folder with --runs-dir."
     if error.errno == errno.ENOENT and not root.exists():
         return "It was removed while initbench was at work in it; what was in it is lost."
-    return "Choose another folder with --runs-dir."
+    return "Make it writable, or choose another folder with --runs-dir."

@@ -5,17 +5,20 @@ Nothing is read but JSON (here) and safetensors (weights.py): no format that can
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from initbench.checksums import CHECKSUMS, mismatch
 from initbench.errors import StoreError
 from initbench.results import SCHEMA_VERSION, RunResult, SignalRow, printable
 from initbench.store.opening import read_file, read_files
 from initbench.store.strict_json import NotJSONError, parse_json
 
+SMALL = frozenset({"result.json", "metrics.jsonl", "config.yaml", "identity.json"})  # files of a run, of some kilobytes
 ID_DIGITS = 16  # of a run's id, which its folder's name ends with
 LONGEST_REASON = 200  # characters
 WORDS = {  # by the types of pydantic's errors
@@ -37,6 +40,7 @@ class Broken:
 
     path: Path
     reason: str
+    precious: bool = False  # nothing is wrong with it, but it is not for this initbench: it must not be replaced
 
     def __post_init__(self) -> None:
         """Make the reason printable, and cut it: the folder's maker may have chosen parts of it."""
@@ -45,16 +49,22 @@ class Broken:
         object.__setattr__(self, "reason", cut)
 
 
+class NewerVersionError(NotJSONError):
+    """A result is of a later version than those that are read here."""
+
+
 def read_run(path: Path) -> RunResult | Broken:
     """Return the result in the run's folder `path`, with its place, or why it cannot be read."""
     if path.is_symlink():
-        return Broken(path, "a symbolic link, which is not followed")
+        return Broken(path, "a symbolic link, which is not followed", precious=True)
     try:
         content = read_file(path / "result.json")
         _check_version(parse_json(content))
         result = RunResult.model_validate_json(content, strict=True)
     except OSError as error:
         return _unreadable(path, error)
+    except NewerVersionError as error:
+        return Broken(path, f"result.json: {error}", precious=True)
     except NotJSONError as error:
         return Broken(path, f"result.json: {error}")
     except ValidationError as error:
@@ -62,6 +72,23 @@ def read_run(path: Path) -> RunResult | Broken:
     if path.name[-ID_DIGITS:] != result.run_id:
         return Broken(path, f"its name is not one of run {result.run_id!r}")
     return result.model_copy(update={"run_dir": str(path)})
+
+
+def damage(path: Path, result: RunResult) -> str:
+    """Return what is wrong with a run that can be read, by the checksums of its small files; "" where nothing is.
+
+    The weights, which take longer, are left to `runs verify`.
+    """
+    if result.history and result.status == "done" and result.test_accuracy != result.history[-1].test_accuracy:
+        return "its test accuracy is not that of its last epoch"
+    try:
+        names = set(os.listdir(path))  # noqa: PTH208 # names, not paths
+        if CHECKSUMS not in names:
+            return f"{CHECKSUMS} is missing" if "identity.json" in names else ""
+        listed = read_file(path / CHECKSUMS)
+        return mismatch({CHECKSUMS: listed, **{name: read_file(path / name) for name in sorted(names & SMALL)}}, SMALL)
+    except OSError as error:
+        return f"{Path(error.filename or path).name}: {error.strerror or error}"
 
 
 def read_run_files(path: Path) -> dict[str, bytes] | Broken:
@@ -87,7 +114,7 @@ def _check_version(document: Any) -> None:
     if type(version) is not int or version < 1:
         raise NotJSONError("schema_version: " + ("missing" if version is None else "none that there is"))
     if version > SCHEMA_VERSION:
-        raise NotJSONError(
+        raise NewerVersionError(
             f"written by a newer initbench (schema {version}, this one reads {SCHEMA_VERSION}); update initbench"
         )
 

@@ -55,15 +55,21 @@ class Store:
 
     def find_all(self, run_ids: Iterable[str]) -> dict[str, RunResult]:
         """Return those of the runs with these ids that are there, readable, and did not fail."""
+        found = self.read_all(run_ids)
+        return {id_: run for id_, run in found.items() if isinstance(run, RunResult) and run.status != "failed"}
+
+    def read_all(self, run_ids: Iterable[str]) -> dict[str, RunResult | Broken]:
+        """Return those of the runs with these ids that are there, whatever became of them."""
         wanted = set(run_ids)
-        read = [read_run(path) for path in self._named(lambda name: name[-16:] in wanted)]
-        runs = [run for run in read if isinstance(run, RunResult) and run.status != "failed"]
-        return {run.run_id: run for run in runs if run.run_id in wanted}
+        return {path.name[-16:]: read_run(path) for path in self._named(lambda name: name[-16:] in wanted)}
 
     def runs(self) -> Iterator[RunResult | Broken]:
-        """Yield every run, in the order of the folders' names; unreadable ones as Broken."""
-        for path in self.folders():
+        """Yield every run, in the order of the folders' names; unreadable and renamed ones as Broken."""
+        for path in self._named(lambda name: not name.startswith(".")):
             yield read_run(path)
+        for path in sorted(self.root.glob("[!.]*")) if self.root.exists() else ():
+            if not _looks_like_run(path) and (path / "result.json").is_file():
+                yield Broken(path, "its name is not one of a run: was the folder renamed?")
 
     def match(self, text: str) -> list[RunResult | Broken]:
         """Return the runs whose folder is called `text` or whose id starts with it."""

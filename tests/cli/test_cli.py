@@ -372,4 +372,4 @@ def test_an_interrupted_comparison_exits_130_or_143_and_leaves_no_half_run(
     assert ended.code == code
     assert "Traceback" not in err
     assert list((tmp_path / "runs").glob("[!.]*")) == []
-    assert f"The same command goes on from there:\n  initbench compare --config {config}" in err
+    assert f"To go on from there:\n  initbench compare --config {config}" in err

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import initbench
 from initbench.checksums import CHECKSUMS, checksums
 from initbench.cli.app import app, main
+from initbench.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,13 @@ def test_the_verification_as_json_is_one_document(runs: Path) -> None:
     assert found[str(damaged)]["run_id"] == damaged.name[-16:]
 
 
+def test_a_runs_folder_that_is_not_there_is_no_success() -> None:
+    with pytest.raises(UsageError, match="there is no such folder"):
+        invoke("verify", "--runs-dir", "nope")
+
+
 def test_no_runs_are_no_failure() -> None:
+    Path("runs").mkdir()
     assert invoke("verify") == (0, "no runs in runs\n", "")
     assert json.loads(invoke("verify", "--format", "json")[1])["runs"] == []
 

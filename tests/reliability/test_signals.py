@@ -121,7 +121,7 @@ def _wrong_with(ended: Ended, case: Case, over: bool) -> list[str]:
     """
     codes = {128 + case.number, -case.number} if case.real or over else {128 + case.number}
     problems = [] if ended.code in codes else [f"exit code {ended.code}: {ended.err[-300:]}"]
-    if ended.code > 0 and "same command" not in ended.err:
+    if ended.code > 0 and not over and "To go on from there" not in ended.err:
         problems.append(f"it does not say how to go on: {ended.err[-300:]}")
     if ended.code > 0 and "Traceback" in ended.err:
         problems.append(f"traceback: {ended.err[-500:]}")

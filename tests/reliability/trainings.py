@@ -49,7 +49,9 @@ def write_config(folder: Path, *sections: dict[str, Any], epochs: int, name: str
     for given in (*sections, {"train": {"epochs": epochs}}):
         config |= {key: {**config.get(key, {}), **value} for key, value in given.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(config))  # JSON is YAML
+    text = json.dumps(config)  # JSON is YAML
+    if not (folder / name).exists() or (folder / name).read_text() != text:  # another command may be reading it
+        (folder / name).write_text(text)
     return folder / name
 
 

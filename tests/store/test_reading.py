@@ -198,7 +198,7 @@ def test_a_link_in_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     link = tmp_path / "runs" / folder.name
     link.symlink_to(folder)
-    assert read_run(link) == Broken(link, FOLDER_IN_LINK)
+    assert read_run(link) == Broken(link, FOLDER_IN_LINK, precious=True)
 
 
 @pytest.mark.parametrize("name", LARGE := (*limits.LARGEST, "notes.txt"))

@@ -10,6 +10,7 @@ import typer
 from initbench.cli import arguments
 from initbench.cli.run import Format
 from initbench.cli.runs.which import folder_of, one_run
+from initbench.errors import UsageError
 
 
 def verify(
@@ -33,6 +34,8 @@ def verify(
     from initbench.store import Store
     from initbench.verification import verify as verify_runs
 
+    if not runs_dir.is_dir():
+        raise UsageError(f"--runs-dir {str(runs_dir)!r}: there is no such folder.")
     found = Store(runs_dir).runs() if run is None else [one_run(run, runs_dir)]
     verified = list(verify_runs(map(folder_of, found), data_dir, warn))
     if format_ is Format.json:

@@ -20,9 +20,15 @@ def one_run(text: str, runs_dir: Path) -> RunResult | Broken:
     """Return the one run that `text` names; raises UsageError where none or several do."""
     from initbench.store import Store
 
-    matches = Store(runs_dir).match(text)
+    store = Store(runs_dir)
+    matches = store.match(text)
     if len(matches) == 1:
         return matches[0]
+    if not matches and store.match_unfinished(text):
+        raise UsageError(
+            f"run {text} is unfinished: there is nothing to look at yet. Its command goes on with it;"
+            f" `initbench runs remove {text}` forgets it."
+        )
     count = "several runs match" if matches else "no run matches"
     raise UsageError(f"{count} {text!r} in {runs_dir}. `initbench runs list` shows them with their ids.")
 
