@@ -55,7 +55,9 @@ DataDir = Annotated[
     typer.Option(help="A folder in torchvision's layout to look for the dataset in first.", readable=False),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Where results are kept.", envvar="INITBENCH_RUNS", readable=False)]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Train also what the runs folder holds already, finished or begun.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Train also what the runs folder holds already, finished or begun.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings and the result.")]
 
 
