@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_settings import tiny
+from reliability.needs import needs_proc
+from reliability.processes import finish
 from typer.testing import CliRunner
 
 import initbench
@@ -175,24 +175,12 @@ def test_a_broken_run_cannot_be_replayed(runs: Path) -> None:
         invoke("replay", folder.name)
 
 
-EACH_IN_ITS_OWN = """
-import os, sys
-import scipy.stats, sklearn.datasets, torch  # once for both: that is what takes the time
-assert "initbench" not in sys.modules
-for command in ("verify", "replay"):
-    if not (child := os.fork()):
-        sys.argv = ["initbench", "runs", command, sys.argv[1]]
-        from initbench.__main__ import main
-        main()
-    assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_each_in_a_process_of_its_own(runs: Path) -> None:
-    """With nothing of initbench imported before, nor by another command."""
-    arguments = [sys.executable, "-c", EACH_IN_ITS_OWN, folder_of(runs, "orthogonal").name]
-    ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.returncode == 0, ended.stderr
-    for last in ("1 run verified: no damage found", "the bits agree: 2 epochs, 4 tensors"):
-        assert last in ended.stdout.splitlines()
+@needs_proc
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [("verify", "1 run verified: no damage found"), ("replay", "the bits agree: 2 epochs, 4 tensors")],
+)
+def test_each_in_a_process_of_its_own(command: str, last: str, runs: Path) -> None:
+    ended = finish(["runs", command, folder_of(runs, "orthogonal").name], Path.cwd())
+    assert ended.code == 0, ended.err
+    assert last in ended.out.splitlines()

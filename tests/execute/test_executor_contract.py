@@ -182,12 +182,12 @@ def test_a_worker_that_dies_costs_only_its_own_task_and_only_if_it_dies_again(
 
 @SOON
 def test_results_are_not_kept(execute: Executor, shared: Shared) -> None:
-    running, earlier = execute(tasks_of(500), work, shared, events.ignore), list[Callable[[], object]]()
+    running, earlier = execute(tasks_of(150), work, shared, events.ignore), list[Callable[[], object]]()
     while (pair := next(running, None)) is not None:
         earlier.append(weakref.ref(pair[1]))
         del pair
         assert earlier[-1]() is None
-    assert len(earlier) == 500
+    assert len(earlier) == 150
 
 
 @SOON
