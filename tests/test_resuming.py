@@ -284,7 +284,7 @@ def test_runs_list_shows_what_is_unfinished_and_remove_forgets_it() -> None:
         initbench.run(settings(), emit=stop_after(3))
     invoke = partial(CliRunner().invoke, app, env={"COLUMNS": "80"})
     row = invoke(["runs", "list"]).stdout.splitlines()[-1]
-    assert row.split()[1:] == ["xavier_uniform", "-", "0", "3", "of", "6", "unfinished", "-"]
+    assert row.split()[1:] == ["xavier_uniform", "digits", "0", "3", "of", "6", "unfinished", "-"]
     assert "unfinished" not in invoke(["runs", "list", "--format", "json"]).stdout
     removed = invoke(["runs", "remove", row.split()[0]])
     assert removed.stdout == f"removed what was kept of the unfinished run {row.split()[0]}\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -129,9 +130,15 @@ def runs_table(results: Sequence[RunResult], unfinished: Sequence[UnfinishedTask
         table.add_row(*names, *facts, cells.percent(result.test_accuracy))
     for task in map(shown, unfinished):
         for run in task.runs:
-            names = Text(run.run_id[:8]), Text(run.scheme), Text(cells.NOTHING)
+            names = Text(run.run_id[:8]), Text(run.scheme), Text(_dataset(run.identity))
             table.add_row(*names, str(run.seed), f"{task.epoch} of {task.epochs}", "unfinished", cells.NOTHING)
     return table
+
+
+def _dataset(identity: Mapping[str, Any]) -> str:
+    """Return the name of the dataset in an identity, which somebody else may have written."""
+    found = identity.get("dataset")
+    return found[0] if isinstance(found, list | tuple) and found and isinstance(found[0], str) else cells.NOTHING
 
 
 def _listed(result: RunResult) -> RunResult:
