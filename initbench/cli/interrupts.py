@@ -49,9 +49,9 @@ def hint() -> str:
 
 
 def _obey(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    """Let `handler` answer the signals, but for those that the program was started to ignore, as by nohup."""
+    """Let `handler` answer the signals; SIGHUP not where the program was started to ignore it, by nohup."""
     for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 

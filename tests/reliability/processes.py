@@ -85,7 +85,8 @@ class Command:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the command, not its children, a signal; one that has ended does not mind."""
         if self.code is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def wait(self, timeout: float = END_S) -> Ended:
         """Wait for its end; fails the test where that does not come."""
