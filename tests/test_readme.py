@@ -78,6 +78,7 @@ def test_the_models_options_that_it_prints_are_the_default_ones(model: str) -> N
             "results: throughput",
             "results: growth",
             "results: precision",
+            "reliability",
             "results: rbm",
             "results: recurrent relu",
         ),
