@@ -22,7 +22,6 @@ from initbench.work.jobs import Job, Task
 from initbench.work.recording import Finished, Recorder
 from initbench.work.saving import Saving
 
-OnState = Callable[[TrainingState], None]
 CANNOT_FINISH = (RuntimeError, MemoryError, UsageError)  # what ends one run; anything else is a bug, or the disk's
 
 
@@ -85,9 +84,8 @@ def _trained(
     ]
     for recorder in recorders:
         recorder.begin_training(company=len(recorders))
-    train_all = _train_one if recorders[0].job.engine == "sequential" else _train_stack
     try:
-        ends = train_all(models, dataset, recorders, start, saving.on_state)
+        ends = _train(models, dataset, recorders, start, saving.on_state)
     except StateError as error:
         saving.discard(error)
         return _trained([Recorder(recorder.job, emit) for recorder in recorders], dataset, emit, unfinished)
@@ -95,31 +93,24 @@ def _trained(
     return [recorder.finished(model, end, resumed_after=saving.resumed_after) for recorder, model, end in outcomes]
 
 
-def _train_one(
+def _train(
     models: Sequence[nn.Module],
     dataset: Dataset,
     recorders: Sequence[Recorder],
     start: TrainingState | None,
-    on_state: OnState,
+    on_state: Callable[[TrainingState], None],
 ) -> list[Divergence | None]:
-    [model], [recorder] = models, recorders
-    model.to(dataset.train_images.device)
-    config = recorder.job.config
-    return [train(model, dataset, config, recorder.on_epoch, recorder.on_signals, start=start, on_state=on_state)]
-
-
-def _train_stack(
-    models: Sequence[nn.Module],
-    dataset: Dataset,
-    recorders: Sequence[Recorder],
-    start: TrainingState | None,
-    on_state: OnState,
-) -> list[Divergence | None]:
-    def on_epoch(replica: int, row: EpochRow) -> None:
-        recorders[replica].on_epoch(row)
-
+    """Train the models, a stack or a single one, and return where each diverged."""
     configs = [recorder.job.config for recorder in recorders]
-    return train_stacked(models, dataset, configs, on_epoch, start=start, on_state=on_state)
+    if recorders[0].job.engine == "stacked":
+
+        def on_epoch(replica: int, row: EpochRow) -> None:
+            recorders[replica].on_epoch(row)
+
+        return train_stacked(models, dataset, configs, on_epoch, start=start, on_state=on_state)
+    [model], [recorder], [config] = models, recorders, configs
+    model.to(dataset.train_images.device)  # where it was restored, it is on the CPU
+    return [train(model, dataset, config, recorder.on_epoch, recorder.on_signals, start=start, on_state=on_state)]
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from initbench.events import Emit, InitStep
 from initbench.initial import build_model, initialize_model
 from initbench.results import Divergence, EpochRow, PretrainingRow, RunResult, SignalRow, UnfinishedRun
 from initbench.store import RunFiles
+from initbench.store.strict_json import parse_json
 from initbench.work.jobs import Job
 
 
@@ -102,7 +102,7 @@ class Recorder:
             raise ValueError(f"it is of the run {run.run_id}")
         rows: dict[str, list[Any]] = {"pretraining": [], "training": [], "signals": []}
         for line in run.metrics.splitlines():
-            row = json.loads(line)
+            row = parse_json(line.encode())
             rows[row.pop("phase")].append(row)
         pretraining = [PretrainingRow.model_validate(row) for row in rows["pretraining"]]
         history = [EpochRow.model_validate(row) for row in rows["training"]]
